@@ -1,0 +1,80 @@
+"""ganzoo: any registered GAN architecture, loss, regularizer, procedure and data set, combined into one run.
+
+Importing this package is cheap: names are looked up, and torch is imported, when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pluggy import HookimplMarker
+
+    from .data import Arrays, Batch, Collection, Spec, Stream
+    from .draws import Draws, derive
+    from .errors import DataError, GanzooError, Mismatch, SizeError, UsageError
+    from .game import Game, Move, Turn, evaluating, sample_latent_generator
+    from .given import from_arrays
+    from .options import OptionError, Size
+    from .parts import (
+        AdversarialLoss,
+        Architecture,
+        Dataset,
+        Loss,
+        Networks,
+        Official,
+        Part,
+        Plan,
+        Procedure,
+        Recipe,
+        ReconstructionLoss,
+        Regularizer,
+        Scores,
+    )
+    from .player import Average, Optimizer, OptimizerName, Player
+    from .run import Run
+    from .train import train
+
+    hookimpl: HookimplMarker
+
+_HOMES = {
+    "data": "Arrays Batch Collection Spec Stream",
+    "draws": "Draws derive",
+    "errors": "DataError GanzooError Mismatch SizeError UsageError",
+    "game": "Game Move Turn evaluating sample_latent_generator",
+    "given": "from_arrays",
+    "options": "OptionError Size",
+    "parts": "AdversarialLoss Architecture Dataset Loss Networks Official Part Plan Procedure Recipe ReconstructionLoss "
+    "Regularizer Scores",
+    "player": "Average Optimizer OptimizerName Player",
+    "run": "Run",
+    "train": "train",
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
+__all__ = [*_HOME_OF, "hookimpl", "load"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
+    if name == "hookimpl":
+        import pluggy
+
+        return pluggy.HookimplMarker("ganzoo")
+    if name == "__version__":
+        from importlib import metadata
+
+        return metadata.version("ganzoo")
+    raise AttributeError(f"module 'ganzoo' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def load(path: Any) -> Run:
+    """A run's folder as a `Run`: `ganzoo.load("runs/mnist").sample(16, seed=0)`."""
+    from .run import Run
+
+    return Run.open(path)

@@ -1,0 +1,111 @@
+"""The words in which parts say what they need and what they offer, and the check that a run's parts fit.
+
+A need is a word, or words joined by `|` of which one is enough. A mismatch is a need that no other part of the run
+offers. A plugin may add words of its own, written `package.word`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .errors import Mismatch
+
+if TYPE_CHECKING:
+    from .parts import Parts
+    from .registry import Registry
+
+WORDS = {
+    # data
+    "image": "samples are pictures",
+    "points": "samples are points of a space of few dimensions",
+    "tokens": "samples are sequences of words from a vocabulary",
+    "audio": "samples are waveforms",
+    "video": "samples are sequences of pictures",
+    "table": "samples are rows of a table",
+    "labels": "every sample carries a class",
+    "pairs": "every sample comes with the input that it belongs to",
+    "two_domains": "samples come from two domains that are not paired",
+    "conditions": "the data draw conditions, and samples that meet them",
+    # architecture
+    "latent_generator": "a generator turns a random latent into a sample",
+    "translator": "a generator turns a source sample into a sample",
+    "two_way": "there is a generator and a discriminator for each direction",
+    "token_generator": "a generator writes sequences word by word and tells how likely each word was",
+    "discriminator": "a discriminator scores samples",
+    "smooth_samples": "gradients flow from a score to the sample that was scored",
+    "per_sample_scores": "the score of a sample does not depend on the rest of its batch",
+    "grows": "the networks can be used at smaller sizes first",
+    # loss
+    "adversarial_loss": "the loss says what a discriminator's scores are worth",
+    "reconstruction_loss": "the loss compares a sample with a sample",
+    # procedure
+    "adversarial_turns": "the procedure asks an adversarial loss what scores are worth",
+    "reconstruction_turns": "the procedure asks a reconstruction loss how far two samples are apart",
+    "discriminator_turn": "a discriminator moves, and penalties, augmentation and projection are called when it does",
+    "generator_turn": "a generator moves, and its penalties are called when it does",
+}
+
+
+def check(parts: Parts, data_offers: Sequence[str] | None = None) -> list[str]:
+    """One sentence per need that nothing in the run offers; empty when the parts fit.
+
+    data_offers: what the data turned out to be once opened, in place of what the data set's part promised.
+    """
+    offered = _offered(parts, data_offers)
+    return [
+        sentence
+        for kind, part in parts.each()
+        for need in part.needs
+        if (sentence := _missing(kind, part, need, offered, parts))
+    ]
+
+
+def require(parts: Parts, registry: Registry, data_offers: Sequence[str] | None = None) -> None:
+    """Raise Mismatch with one sentence per problem, and with what would fit instead."""
+    found = check(parts, data_offers)
+    if found:
+        raise Mismatch(found[0] + ". " + _advice(parts, registry, data_offers))
+
+
+def fitting(kind: str, parts: Parts, registry: Registry, data_offers: Sequence[str] | None = None) -> list[str]:
+    """Names of the parts of one kind that fit in place of the one in the run."""
+    return [name for name in registry.names(kind) if not check(parts.with_part(kind, registry.get(kind, name)), data_offers)]
+
+
+def _offered(parts: Parts, data_offers: Sequence[str] | None) -> set[str]:
+    offered: set[str] = set(data_offers or ())
+    for kind, part in parts.each():
+        if kind != "dataset" or data_offers is None:
+            offered.update(part.offers)
+    return offered
+
+
+def _missing(kind: str, part: Any, need: str, offered: set[str], parts: Parts) -> str | None:
+    words = need.split("|")
+    if offered.intersection(words):
+        return None
+    meaning = " or ".join(WORDS.get(word, word) for word in words)
+    run = ", ".join(f"{kind} '{other.name}'" for kind, other in parts.each() if other is not part and kind != "regularizer")
+    return f"{kind} '{part.name}' needs `{need}` ({meaning}), which none of {run} offers"
+
+
+def _advice(parts: Parts, registry: Registry, data_offers: Sequence[str] | None) -> str:
+    """What to type instead: the kinds in which a single exchange mends the run."""
+    advice = []
+    for kind, part in parts.each():
+        if kind == "regularizer":
+            remaining = parts.without(part)
+            if not check(remaining, data_offers):
+                advice.append(f"leave out --reg {part.name}")
+                fits = [name for name in registry.names(kind) if not check(remaining.with_regularizer(registry.get(kind, name)), data_offers)]
+                advice += [_names("regularizers", fits)]
+        elif kind != "dataset" or data_offers is None:
+            advice.append(_names(f"{kind}s" if kind != "loss" else "losses", fitting(kind, parts, registry, data_offers)))
+    shown = [sentence for sentence in advice if sentence]
+    return f"What would fit: {'; '.join(shown)}." if shown else "No single exchange of a part would make them fit."
+
+
+def _names(kind: str, names: Iterable[str]) -> str:
+    found = list(names)
+    return f"{kind} {', '.join(found)}" if found else ""

@@ -1,0 +1,168 @@
+"""The command line: parse, call, print. Nothing heavy is imported until a command runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .errors import GanzooError
+
+KIND_NAMES = ("architecture", "loss", "regularizer", "procedure", "dataset", "recipe")
+
+
+class Group(click.Group):
+    """Shows a GanzooError as one sentence and turns it into its exit code."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except GanzooError as error:
+            if context.params.get("debug"):
+                raise
+            click.echo(f"ganzoo: {error}", err=True)
+            context.exit(error.exit_code)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("ganzoo: stopped", err=True)
+            context.exit(130)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show tracebacks of errors.")
+@click.version_option(package_name="ganzoo")
+def main(debug: bool) -> None:
+    """GANs, any of them: data x architecture x loss x regularizers, played by a procedure."""
+
+
+def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON only.")(command)
+
+
+@main.command("list")
+@click.argument("kind", required=False, type=click.Choice(KIND_NAMES))
+@_json_option
+def list_parts(kind: str | None, as_json: bool) -> None:
+    """Every part, one line each, with the package that it comes from; broken plugins too."""
+    from .describe import listing, table
+    from .registry import installed
+
+    rows = listing(installed(), kind)
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        table(rows)
+
+
+@main.command()
+@click.argument("name")
+@_json_option
+def show(name: str, as_json: bool) -> None:
+    """A part's options, paper, what it needs and offers, and what it fits."""
+    from .describe import describe, page
+    from .registry import installed
+
+    found = describe(installed(), name)
+    click.echo(json.dumps(found, indent=1) if as_json else "\n\n".join(map(page, found)))
+
+
+@main.command()
+@click.argument("recipe", required=False, metavar="[RECIPE|FILE.toml|config.json]")
+@click.option("--arch", metavar="NAME[:OPTIONS]", help="Architecture.")
+@click.option("--loss", metavar="NAME[:OPTIONS]", help="Loss.")
+@click.option("--reg", multiple=True, metavar="NAME[:OPTIONS]", help="Add a regularizer; may be repeated.")
+@click.option("--no-reg", multiple=True, metavar="NAME", help="Remove a regularizer; may be repeated.")
+@click.option("--procedure", metavar="NAME[:OPTIONS]", help="Procedure; holds optimizers, rates, n_critic, average.")
+@click.option("--data", metavar="NAME|PATH[:OPTIONS]", help="A data set's name, or a folder, zip or array file.")
+@click.option("--steps", type=click.IntRange(1), help="Number of steps in all.")
+@click.option("--batch", type=click.IntRange(1), help="Samples in a batch.")
+@click.option("--seed", type=int, help="Seed of every random number.")
+@click.option("--init", metavar="RUN", help="Start from another run's networks.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="What networks compute in.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--workers", type=click.IntRange(0), help="Processes that decode data.")
+@click.option("--log-every", type=click.IntRange(0), default=50, show_default=True, help="Steps; 0: only the last.")
+@click.option("--sample-every", type=click.IntRange(0), default=500, show_default=True, help="Steps; 0: only the last.")
+@click.option("--save-every", type=click.IntRange(0), default=500, show_default=True, help="Steps; 0: only the last.")
+@click.option("--keep", type=click.IntRange(0), default=3, show_default=True, help="Checkpoints that stay; 0: all.")
+@click.option("--tensorboard", is_flag=True, help="Log for TensorBoard too.")
+@click.option("--checkpoint", "checkpoint_step", type=int, metavar="STEP", help="Go on from this step's checkpoint.")
+@click.option("--out", type=click.Path(path_type=Path), help="The run's folder.")
+@click.option("--dry-run", is_flag=True, help="Check that the parts fit, print the whole configuration, and stop.")
+def train(dry_run: bool, **words: Any) -> None:
+    """Train a run, or continue it: the same command goes on where it stopped."""
+    from .config import resolve
+    from .registry import installed
+    from .train import Intervals, checked, execute
+
+    asked = {key: words.pop(key) for key in ("recipe", "arch", "loss", "reg", "no_reg", "procedure", "data")}
+    asked |= {key: words.pop(key) for key in ("steps", "batch", "seed", "precision", "init")}
+    config = resolve(installed(), asked)
+    if dry_run:
+        checked(config, installed())
+        click.echo(json.dumps(config.to_json(), indent=2))
+        return
+    every = Intervals(words.pop("log_every"), words.pop("sample_every"), words.pop("save_every"), words.pop("keep"))
+    trained = execute(config, every, **words)
+    if trained.stopped_by is not None:
+        sys.exit(128 + trained.stopped_by)
+    click.echo(f"trained {trained.run.path}; samples of the last step:\n{trained.picture}")
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--count", type=click.IntRange(1), default=64, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--label", help="A class, by name or number.")
+@click.option("--checkpoint", "step", type=int, metavar="STEP", help="A step's checkpoint instead of the newest.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A .png, .npz, .csv or .txt file.")
+def sample(run: Path, out: Path, **how: Any) -> None:
+    """Samples of a trained run as a picture, an array file, a table or text."""
+    from .run import Run
+
+    Run.open(run).write(out, **how)
+    click.echo(out)
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_json_option
+def parity(files: tuple[Path, ...], as_json: bool) -> None:
+    """Rebuild official networks from recorded numbers and compare."""
+    from .parity import compare, report
+
+    results = [compare(path) for path in files]
+    click.echo(json.dumps(results, indent=1) if as_json else report(results))
+    if not all(result["passed"] for result in results):
+        sys.exit(1)
+
+
+@main.group()
+def plugin() -> None:
+    """Start a plugin package, or check what is installed."""
+
+
+@plugin.command("new")
+@click.argument("name")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to make; ./ganzoo-NAME unless given.")
+def plugin_new(name: str, out: Path | None) -> None:
+    """Write a working plugin package: an architecture, a loss, an entry point and a test."""
+    from .scaffold import write_plugin
+
+    folder = write_plugin(name, out)
+    click.echo(f"wrote {folder}\ntry it: pip install -e {folder} && ganzoo list && ganzoo plugin check")
+
+
+@plugin.command("check")
+@click.argument("package", required=False)
+def plugin_check(package: str | None) -> None:
+    """Run the zoo's own checks on the installed plugins (or on one package's)."""
+    from .testing import check_installed
+
+    failures = check_installed(package, say=click.echo)
+    if failures:
+        raise GanzooError(f"{failures} check{'s' if failures > 1 else ''} failed")

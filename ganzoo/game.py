@@ -1,0 +1,316 @@
+"""The assembled parts of a run, and what procedures share: scoring, turns, terms and sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .data import Batch, Spec, Stream
+from .draws import Draws, derive
+from .errors import UsageError
+from .parts import Networks, Parts, Plan, Scores
+from .player import Optimizer, Player
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}
+
+
+@dataclass
+class Move:
+    """One player's move: the terms it minimises, scalars by name.
+
+    minimises: one mapping, or several whose gradients add up (micro-batches); a generator computes them one at a time.
+    """
+
+    player: Player
+    minimises: Iterable[Mapping[str, Tensor]]
+
+
+@dataclass
+class Turn:
+    """What a player sees when it moves.
+
+    name: the discriminator's. side: `discriminator` or `generator`, whoever moves. real, fake: samples [N, ...]; real is
+    None in a generator's turn unless the loss is relativistic. label, fake_label: [N] or None. source: translation input.
+    """
+
+    game: Game
+    player: Player
+    name: str
+    side: str
+    fake: Tensor
+    fake_scores: Scores
+    real: Tensor | None = None
+    real_scores: Scores | None = None
+    latent: Tensor | None = None
+    label: Tensor | None = None
+    fake_label: Tensor | None = None
+    source: Tensor | None = None
+
+    @property
+    def step(self) -> int:
+        return self.game.step
+
+    @property
+    def draws(self) -> Draws:
+        return self.game.draws
+
+    def score(self, x: Tensor, label: Tensor | None = None) -> Scores:
+        """What this turn's discriminator says of other samples (the label is the real samples' unless given)."""
+        return self.game.score(x, self.label if label is None else label, self.name)
+
+
+class Game:
+    """Networks, loss, regularizers, data and players of one run."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        spec: Spec,
+        stream: Stream | None,
+        *,
+        batch: int,
+        seed: int,
+        steps: int,
+        data_size: int,
+        device: torch.device | str = "cpu",
+        precision: str = "fp32",
+    ):
+        self.parts, self.spec, self.stream = parts, spec, stream
+        self.batch, self.seed, self.steps, self.data_size = batch, seed, steps, data_size
+        self.device, self.precision = torch.device(device), precision
+        self.dtype = torch.float64 if precision == "fp64" else torch.float32
+        self.loss, self.regularizers, self.procedure = parts.loss, parts.regularizers, parts.procedure
+        self.players: dict[str, Player] = {}
+        self.noted: dict[str, Tensor] = {}
+        self.plan = Plan(frozenset(need for _, part in parts.each() for need in part.needs))
+        self._augmenting = [part for part in self.regularizers if part.does("augment")]
+        self.begin(0)
+        self.networks = self._build()
+        self.procedure.start(self)
+
+    def _build(self) -> Networks:
+        for regularizer in self.regularizers:
+            regularizer.plan(self.plan)
+        networks = self.parts.architecture.build(self.spec, self.plan)
+        for regularizer in self.regularizers:
+            regularizer.prepare(networks)
+        for network in networks.all().values():
+            network.to(self.device, self.dtype)
+        return networks
+
+    def begin(self, step: int) -> None:
+        """Make every random number of the step a function of (seed, step)."""
+        rank, world = (0, 1) if self.stream is None else (self.stream.rank, self.stream.world)
+        self.step = step
+        self.draws = Draws(self.seed, step, self.device, rank, world)
+        self.noted = {}
+        torch.manual_seed(derive(self.seed, "networks", step, rank))
+
+    def play(self, step: int) -> None:
+        """Make the moves of one step."""
+        self.begin(step)
+        for move in self.procedure.moves(self, step):
+            for terms in move.minimises:
+                move.player.accumulate(terms)
+            move.player.step(step)
+
+    # What procedures call
+
+    def add_player(
+        self,
+        name: str,
+        modules: Mapping[str, nn.Module],
+        optimizer: Optimizer,
+        *,
+        rates: Mapping[str, float] | None = None,
+        schedule: Callable[[int], float] | None = None,
+        clip_norm: float | None = None,
+    ) -> Player:
+        """A player for these modules. After a player that moves a discriminator, regularizers project."""
+        projecting = [part for part in self.regularizers if part.does("project")]
+        moves_discriminator = any(module in modules.values() for module in self.networks.discriminators.values())
+
+        def project() -> None:
+            with torch.no_grad():
+                for regularizer in projecting:
+                    regularizer.project(self.networks)
+
+        player = Player(
+            name,
+            modules,
+            optimizer,
+            rates=rates,
+            schedule=schedule,
+            clip_norm=clip_norm,
+            loss_scaling=self.precision == "fp16",
+            after=project if projecting and moves_discriminator else None,
+        )
+        self.players[name] = player
+        return player
+
+    def take(self, count: int, condition: Tensor | None = None) -> Batch:
+        """The next samples of the data, in the run's precision."""
+        if self.stream is None:
+            raise UsageError("this run was opened without its data; it can sample, not train")
+        batch = self.stream.take(count, condition)
+        if self.dtype != torch.float32:
+            batch = batch.map(lambda value: value.to(self.dtype) if value.is_floating_point() else value)
+        return batch
+
+    def latent(self, count: int, draws: Draws | None = None) -> Tensor:
+        return self.parts.architecture.latent(draws or self.draws, count).to(self.dtype)
+
+    def note(self, name: str, value: Tensor) -> None:
+        """Keep a number for the log; it is read only when the step is logged."""
+        self.noted[name] = value.detach()
+
+    def generate(self, given: Tensor, label: Tensor | None = None, name: str = "generator") -> Tensor:
+        with self.arithmetic():
+            made: Tensor = self.networks.generators[name](given, label)
+        return made.to(self.dtype) if made.is_floating_point() else made
+
+    def score(self, x: Tensor, label: Tensor | None = None, name: str = "discriminator") -> Scores:
+        """A discriminator's scores of x, real or fake, as it sees it: after the regularizers' augmentation."""
+        for regularizer in self._augmenting:
+            x = regularizer.augment(x, self.draws)
+        with self.arithmetic():
+            scores: Scores = self.networks.discriminators[name](x, label)
+        if scores.value.dtype != self.dtype:
+            scores.value = scores.value.to(self.dtype)
+        return scores
+
+    def arithmetic(self) -> AbstractContextManager[Any]:
+        """The precision that networks compute in."""
+        if self.precision in ("fp32", "fp64"):
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=PRECISIONS[self.precision])
+
+    def discriminator_terms(
+        self,
+        player: Player,
+        real: Tensor,
+        fake: Tensor,
+        *,
+        name: str = "discriminator",
+        latent: Tensor | None = None,
+        label: Tensor | None = None,
+        fake_label: Tensor | None = None,
+        source: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """What a discriminator minimises: its adversarial loss and the penalties that are due."""
+        due = self._due("discriminator")
+        marked = {word for regularizer in due for word in regularizer.differentiates}
+        real = real.detach().requires_grad_() if "real" in marked else real
+        fake = fake.detach().requires_grad_() if "fake" in marked else fake
+        real_scores, fake_scores = self.score(real, label, name), self.score(fake, fake_label, name)
+        turn = Turn(self, player, name, "discriminator", fake, fake_scores, real, real_scores, latent, label, fake_label, source)
+        self.note("score/real" + _suffix(name), real_scores.value.mean())
+        self.note("score/fake" + _suffix(name), fake_scores.value.mean())
+        return {f"loss/{name}": self.loss.discriminator(real_scores, fake_scores).mean(), **_penalties(due, turn)}
+
+    def generator_terms(
+        self,
+        player: Player,
+        fake: Tensor,
+        *,
+        name: str = "discriminator",
+        real: Tensor | None = None,
+        latent: Tensor | None = None,
+        label: Tensor | None = None,
+        fake_label: Tensor | None = None,
+        source: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """What a generator minimises: its adversarial loss and the penalties that are due. real: for relativistic losses."""
+        fake_scores = self.score(fake, fake_label, name)
+        real_scores = None if real is None else self.score(real, label, name)
+        turn = Turn(self, player, name, "generator", fake, fake_scores, real, real_scores, latent, label, fake_label, source)
+        return {"loss/generator" + _suffix(name): self.loss.generator(real_scores, fake_scores).mean(), **_penalties(self._due("generator"), turn)}
+
+    def _due(self, side: str) -> list[Any]:
+        return [part for part in self.regularizers if part.does("penalty") and part.side == side and part.due(self.step)]
+
+    # What a run calls
+
+    def look(self) -> None:
+        """Raise NonFiniteError if a move was refused."""
+        for player in self.players.values():
+            player.look()
+
+    def numbers(self) -> dict[str, float]:
+        """Every number of the last step, read from the device."""
+        terms = {name: value for player in self.players.values() for name, value in player.logged.items()}
+        return {name: float(value) for name, value in {**terms, **self.noted}.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on: tensors, and values that JSON can hold."""
+        return {
+            "networks": {name: network.state_dict() for name, network in self.networks.all().items()},
+            "players": {name: player.state() for name, player in self.players.items()},
+            "regularizers": {part.name: part.state() for part in self.regularizers},
+            "procedure": self.procedure.state(),
+            "stream": {} if self.stream is None else self.stream.state(),
+            "step": self.step,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        for name, network in self.networks.all().items():
+            network.load_state_dict(state["networks"][name])
+        for name, player in self.players.items():
+            player.load(state["players"].get(name, {}))
+        for part in self.regularizers:
+            part.load(state["regularizers"].get(part.name, {}))
+        self.procedure.load(state["procedure"])
+        if self.stream is not None:
+            self.stream.load(state["stream"])
+        self.step = state["step"]
+
+
+def _suffix(name: str) -> str:
+    """What tells the numbers of several discriminators apart: `discriminator_a` -> `_a`."""
+    return name.removeprefix("discriminator")
+
+
+def _penalties(due: list[Any], turn: Turn) -> dict[str, Tensor]:
+    """The penalties' values; a lazy one counts for all the steps that it skips."""
+    return {f"penalty/{part.name}{_suffix(turn.name)}": part.penalty(turn) * part.every for part in due}
+
+
+@contextmanager
+def evaluating(*networks: nn.Module) -> Iterator[None]:
+    """Networks in evaluation mode, without gradients, and back."""
+    modes = [(module, module.training) for network in networks for module in network.modules()]
+    for network in networks:
+        network.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def sample_latent_generator(
+    game: Game, generator: nn.Module, count: int, seed: int, label: int | None = None, chunk: int = 64
+) -> Tensor:
+    """Samples of a generator of latents, on the CPU. Sample i depends on the seed and i, not on how many are asked for."""
+    pieces = []
+    with evaluating(generator), torch.random.fork_rng(devices=[game.device] if game.device.type == "cuda" else []):
+        for start in range(0, count, chunk):
+            draws = Draws(derive(seed, "sample", start), device=game.device)
+            torch.manual_seed(derive(seed, "sample", start, "networks"))
+            latent = game.latent(chunk, draws)[: count - start]
+            classes = len(game.spec.classes)
+            labels = _labels(draws, chunk, classes, label)[: count - start] if classes else None
+            with game.arithmetic():
+                pieces.append(generator(latent, labels).to(game.dtype).cpu())
+    return torch.cat(pieces)
+
+
+def _labels(draws: Draws, count: int, classes: int, label: int | None) -> Tensor:
+    drawn = draws.integers("label", count, high=classes)
+    return drawn if label is None else torch.full_like(drawn, label)

@@ -1,0 +1,105 @@
+"""Data given as arrays: what they are is read off their shape and type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor
+
+from .data import Arrays, Batch, Collection, Spec
+from .errors import DataError
+from .parts import Dataset
+
+KINDS = ("image", "points", "tokens", "audio", "video", "table")
+
+
+class Given(Dataset):
+    """An array, a tensor, a pair (samples, labels) or a torch Dataset, handed over in Python."""
+
+    name = "given"
+    offers = (*KINDS, "labels")
+
+    def __init__(self, data: Any = None):
+        self.data = data
+
+    def open(self) -> Collection:
+        if isinstance(self.data, Collection):
+            return self.data
+        if isinstance(self.data, torch.utils.data.Dataset):
+            return _Indexed(self.data)
+        samples, labels = self.data if isinstance(self.data, tuple) else (self.data, None)
+        return from_arrays(samples, labels)
+
+
+def from_arrays(samples: Any, labels: Any = None, classes: tuple[str, ...] = ()) -> Arrays:
+    """A data set of arrays. Samples: bytes [N, H, W], [N, H, W, C] or [N, C, H, W]; or floats [N, C, H, W] in [-1, 1]
+    for pictures; floats [N, D] for points; whole numbers [N, T] for tokens. labels: whole numbers [N] from 0.
+    Raises DataError."""
+    samples = torch.as_tensor(numpy.asarray(samples) if not isinstance(samples, Tensor) else samples)
+    if not len(samples):
+        raise DataError("the data set is empty")
+    samples, spec = _described(samples)
+    if labels is not None:
+        labels = torch.as_tensor(numpy.asarray(labels) if not isinstance(labels, Tensor) else labels).long()
+        if labels.shape != (len(samples),) or labels.min() < 0:
+            raise DataError(f"labels must be whole numbers from 0, one for each of the {len(samples)} samples; got shape {tuple(labels.shape)}")
+        names = classes or tuple(map(str, range(int(labels.max()) + 1)))
+        spec = Spec(spec.kind, spec.shape, names, encoding=spec.encoding)
+    return Arrays(spec, samples, labels)
+
+
+def _described(samples: Tensor) -> tuple[Tensor, Spec]:
+    if samples.ndim == 2 and samples.is_floating_point():
+        kind, samples = "points", samples.float()
+    elif samples.ndim == 2:
+        return samples.long(), Spec("tokens", tuple(samples.shape[1:]), encoding={"words": int(samples.max()) + 1})
+    elif samples.ndim in (3, 4):
+        kind, samples = "image", _pictures(samples)
+    else:
+        raise DataError(f"cannot tell what an array of shape {tuple(samples.shape)} holds; pictures are [N, H, W, C], points [N, D]")
+    if samples.is_floating_point() and not torch.isfinite(samples).all():
+        raise DataError("the data hold values that are infinite or not a number")
+    return samples, Spec(kind, tuple(samples.shape[1:]))
+
+
+def _pictures(samples: Tensor) -> Tensor:
+    """As [N, C, H, W]: the axis of at most 4 channels that stands last, or first, is the channel axis."""
+    if samples.ndim == 3:
+        samples = samples[:, None]
+    elif samples.shape[-1] <= 4 < samples.shape[1]:
+        samples = samples.permute(0, 3, 1, 2).contiguous()
+    if samples.dtype == torch.uint8:
+        return samples
+    if samples.is_floating_point() and samples.abs().max() <= 1:
+        return samples.float()
+    raise DataError("pictures must be bytes (uint8) or floats in [-1, 1]")
+
+
+class _Indexed(Collection):
+    """A torch Dataset with a length, whose items are samples or (sample, label)."""
+
+    decodes = True
+
+    def __init__(self, dataset: Any):
+        self.dataset = dataset
+        first = self.dataset[0] if len(dataset) else None
+        if first is None:
+            raise DataError("the data set is empty")
+        self.labelled = isinstance(first, (tuple, list))
+        sample = torch.as_tensor(first[0] if self.labelled else first)
+        kind = {1: "points", 3: "image"}.get(sample.ndim)
+        if kind is None or not sample.is_floating_point():
+            raise DataError(f"items must be float tensors [C, H, W] in [-1, 1] or [D]; got {sample.dtype} {tuple(sample.shape)}")
+        classes = tuple(map(str, getattr(dataset, "classes", ()))) if self.labelled else ()
+        self.spec = Spec(kind, tuple(sample.shape), classes)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def fetch(self, indices: list[int]) -> Batch:
+        items = [self.dataset[index] for index in indices]
+        samples = torch.stack([torch.as_tensor(item[0] if self.labelled else item) for item in items])
+        labels = torch.tensor([int(item[1]) for item in items]) if self.labelled and self.spec.classes else None
+        return Batch(samples.float(), labels, index=torch.as_tensor(indices))

@@ -1,0 +1,329 @@
+"""The base classes that a plugin subclasses.
+
+A part has a `name` (its file's name and its word on the command line), a docstring whose first sentence `ganzoo list`
+prints, a `paper`, the capability words that it `needs` and `offers` (see capabilities.py), and `tiny` options with
+which it is built in tests. Its constructor's signature is its option schema. A part that adapts to its options sets
+`self.needs` or `self.offers` in its constructor.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import Tensor, nn
+
+from .data import Collection, Spec
+from .draws import Draws
+
+if TYPE_CHECKING:
+    from .game import Game, Move, Turn
+
+
+class Part:
+    """Anything that can be named on the command line."""
+
+    kind: ClassVar[str] = ""
+    name: str = ""
+    paper: ClassVar[str] = ""
+    needs: tuple[str, ...] = ()
+    offers: tuple[str, ...] = ()
+    tiny: ClassVar[dict[str, Any]] = {}
+    options: dict[str, Any]  # every option's value, set when the registry makes the part
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        cls.needs = _joined(cls, "needs")
+        cls.offers = _joined(cls, "offers")
+
+    @classmethod
+    def summary(cls) -> str:
+        """The first sentence of the docstring."""
+        return " ".join((inspect.getdoc(cls) or "").split("\n\n")[0].split())
+
+
+def _joined(cls: type, attribute: str) -> tuple[str, ...]:
+    """A subclass's words and its bases', without repeats."""
+    return tuple(dict.fromkeys(word for base in cls.__mro__ for word in base.__dict__.get(attribute, ())))
+
+
+@dataclass
+class Networks:
+    """What an architecture builds: modules by name. The usual names are `generator` and `discriminator`."""
+
+    generators: dict[str, nn.Module]
+    discriminators: dict[str, nn.Module] = field(default_factory=dict)
+
+    @classmethod
+    def pair(cls, generator: nn.Module, discriminator: nn.Module) -> Networks:
+        return cls({"generator": generator}, {"discriminator": discriminator})
+
+    @property
+    def generator(self) -> nn.Module:
+        return self.generators["generator"]
+
+    @property
+    def discriminator(self) -> nn.Module:
+        return self.discriminators["discriminator"]
+
+    def all(self) -> dict[str, nn.Module]:
+        return {**self.generators, **self.discriminators}
+
+
+@dataclass
+class Plan:
+    """What the other parts ask of the networks before they are built.
+
+    needs: every word that some part of the run needs, so that an architecture can adapt. notes: an architecture that
+    adapts says here, in a sentence, what it did.
+    """
+
+    needs: frozenset[str] = frozenset()
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Scores:
+    """What a discriminator returns. value: raw scores, `[N]` or a map `[N, ...]`, before any squashing."""
+
+    value: Tensor
+    classes: Tensor | None = None
+    features: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Official:
+    """How the official network of a recorded file (see parity.py) is rebuilt with this architecture.
+
+    source: text that stands in the recording's `source`. build: networks from the recorded configuration. rename:
+    an official parameter's name to ours, or None to leave it out. outputs: computes what was recorded.
+    """
+
+    source: str
+    build: Callable[[dict[str, Any]], dict[str, nn.Module]]
+    outputs: Callable[[dict[str, nn.Module], dict[str, Tensor]], dict[str, Tensor]]
+    rename: Callable[[str], str | None] = lambda name: name
+
+
+class Architecture(Part):
+    """What the networks are. Networks take `(input, label)`; discriminators return `Scores`."""
+
+    kind = "architecture"
+    procedure: ClassVar[str] = "adversarial"  # what plays it unless --procedure says otherwise
+    dataset: ClassVar[str] = "digits"  # what it learns unless --data says otherwise
+    suggests: Mapping[str, Any] = {}  # settings of the procedure that it was published with
+
+    def build(self, spec: Spec, plan: Plan) -> Networks:
+        """The networks for samples of this spec. Raises SizeError, naming the sizes that work."""
+        raise NotImplementedError
+
+    def latent(self, draws: Draws, count: int) -> Tensor:
+        """`count` latents for its generator (architectures that offer `latent_generator`)."""
+        raise NotImplementedError
+
+    @classmethod
+    def official(cls) -> Iterable[Official]:
+        """Recordings of official networks that this architecture can rebuild."""
+        return ()
+
+
+class Loss(Part):
+    """What is measured. A loss may bring regularizers along, and suggest settings of the procedure."""
+
+    kind = "loss"
+    brings: tuple[str, ...] = ()  # regularizers as on the command line: "gradient-penalty:weight=10"
+    suggests: Mapping[str, Any] = {}
+
+
+class AdversarialLoss(Loss):
+    """What scores are worth. Values are unreduced, of the scores' own shape; smaller is better for who moves."""
+
+    needs = ("adversarial_turns",)
+    offers = ("adversarial_loss",)
+
+    def discriminator(self, real: Scores, fake: Scores) -> Tensor:
+        raise NotImplementedError
+
+    def generator(self, real: Scores | None, fake: Scores) -> Tensor:
+        """real is None unless `relativistic` is set."""
+        raise NotImplementedError
+
+    relativistic: ClassVar[bool] = False  # True: the generator's loss looks at the real scores too
+
+
+class ReconstructionLoss(Loss):
+    """How far a sample is from another, one value per sample `[N]`."""
+
+    needs = ("reconstruction_turns",)
+    offers = ("reconstruction_loss",)
+
+    def forward(self, made: Tensor, wanted: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class Regularizer(Part):
+    """At most five verbs, each doing nothing unless overridden. Overriding one adds the word for who calls it to `needs`.
+
+    every: a penalty is computed every so many steps, and scaled so that its weight does not depend on it. side: whose
+    move the penalty belongs to. differentiates: what of the turn needs a gradient when the penalty is due, so that it is
+    marked before it is scored and nothing runs twice.
+    """
+
+    kind = "regularizer"
+    every: int = 1
+    side: ClassVar[str] = "discriminator"
+    differentiates: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        callers = {"augment": "discriminator_turn", "project": "discriminator_turn", "penalty": f"{cls.side}_turn"}
+        implied = tuple(word for verb, word in callers.items() if cls.does(verb))
+        cls.needs = tuple(dict.fromkeys((*cls.needs, *implied)))
+
+    @classmethod
+    def does(cls, verb: str) -> bool:
+        """Whether this regularizer overrides the verb."""
+        return getattr(cls, verb) is not getattr(Regularizer, verb)
+
+    def due(self, step: int) -> bool:
+        """Whether the penalty is computed at this step (steps count from 1)."""
+        return (step - 1) % self.every == 0
+
+    def plan(self, plan: Plan) -> None:
+        """Before the networks are built: ask something of them."""
+
+    def prepare(self, networks: Networks) -> None:
+        """After the networks are built, before their optimizers are: change them."""
+
+    def augment(self, x: Tensor, draws: Draws) -> Tensor:
+        """What a discriminator sees in place of x, real or fake, in every turn."""
+        return x
+
+    def penalty(self, turn: Turn) -> Tensor:
+        """A scalar that is added to what the turn's player minimises."""
+        raise NotImplementedError
+
+    def project(self, networks: Networks) -> None:
+        """After a discriminator has moved: put its parameters back where they may be."""
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and JSON values from which the regularizer goes on. Kept by `turn.name` where there are several."""
+        return {}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+
+
+class Procedure(Part):
+    """Who moves when. One step is all discriminator moves and one generator move."""
+
+    kind = "procedure"
+
+    def start(self, game: Game) -> None:
+        """Make the players, and whatever else is kept between steps."""
+        raise NotImplementedError
+
+    def moves(self, game: Game, step: int) -> Iterator[Move]:
+        """The moves of a step, in order. What follows a `yield` runs after the move was made."""
+        raise NotImplementedError
+
+    def sample(self, game: Game, count: int, seed: int, label: int | None = None) -> Tensor:
+        """`count` samples `[count, *spec.shape]`, a function of the seed; it changes nothing and needs no data."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and JSON values that neither networks nor players hold (pools, averages, latents)."""
+        return {}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+
+    @property
+    def tied_to_steps(self) -> bool:
+        """Whether what it does depends on the run's number of steps, which are then part of the run's identity."""
+        return False
+
+
+class Dataset(Part):
+    """Where samples come from. Its offers are what it can be; once opened, the spec says what it is."""
+
+    kind = "dataset"
+
+    def open(self) -> Collection:
+        """Read what is needed to know the spec. Raises DataError."""
+        raise NotImplementedError
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Whether `--data PATH` means this data set (it then gets the option `path`)."""
+        return False
+
+    def decode(self, samples: Tensor, spec: Spec) -> Any:
+        """Samples as people keep them: pictures as uint8 [N, H, W, C], tokens as lines of text, a table's rows, else numbers."""
+        from .samples import decode
+
+        return decode(samples, spec)
+
+
+@dataclass
+class Recipe:
+    """A named run: parts and settings as they would be written on the command line.
+
+    variants: further forms, `ganzoo train NAME:VARIANT`, each with the fields that differ.
+    """
+
+    name: str
+    summary: str
+    arch: str
+    loss: str
+    data: str
+    paper: str = ""
+    regularizers: tuple[str, ...] = ()
+    procedure: str | None = None
+    steps: int = 10_000
+    batch: int = 64
+    seed: int = 0
+    variants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    kind: ClassVar[str] = "recipe"
+    needs: ClassVar[tuple[str, ...]] = ()
+    offers: ClassVar[tuple[str, ...]] = ()
+
+
+@dataclass
+class Parts:
+    """The parts of one run, made or (for asking what would fit) as classes."""
+
+    dataset: Any
+    architecture: Any
+    loss: Any
+    regularizers: tuple[Any, ...]
+    procedure: Any
+
+    def each(self) -> Iterator[tuple[str, Any]]:
+        for kind in ("dataset", "architecture", "procedure", "loss"):
+            yield kind, getattr(self, kind)
+        for regularizer in self.regularizers:
+            yield "regularizer", regularizer
+
+    def with_part(self, kind: str, part: Any) -> Parts:
+        return self.with_regularizer(part) if kind == "regularizer" else dataclasses.replace(self, **{kind: part})
+
+    def with_regularizer(self, part: Any) -> Parts:
+        return dataclasses.replace(self, regularizers=(*self.regularizers, part))
+
+    def without(self, part: Any) -> Parts:
+        return dataclasses.replace(self, regularizers=tuple(other for other in self.regularizers if other is not part))
+
+
+KINDS: dict[str, type] = {
+    "architecture": Architecture,
+    "loss": Loss,
+    "regularizer": Regularizer,
+    "procedure": Procedure,
+    "dataset": Dataset,
+    "recipe": Recipe,
+}

@@ -1,0 +1,233 @@
+"""A run folder: from it everything can be continued and sampled.
+
+config.json (complete), log.jsonl (one object per logged step), samples/, checkpoints/.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import checkpoint, samples
+from .config import Config
+from .data import Collection, Spec
+from .errors import RunError, UsageError
+from .game import Game
+from .options import close
+from .parts import Parts
+from .registry import Registry, installed
+
+
+class Run:
+    def __init__(self, path: Path, config: Config, spec: Spec, data_size: int):
+        self.path, self.config, self.spec, self.data_size = path, config, spec, data_size
+        self._game: Game | None = None
+        self._loaded: tuple[int | None, str] = (None, "")
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps that have a checkpoint, oldest first."""
+        return checkpoint.steps(self.checkpoints)
+
+    @classmethod
+    def begin(cls, path: Path, config: Config, parts: Parts, collection: Collection) -> Run:
+        """The run in this folder: a new one, or the same one to be continued. Raises RunError if it is another's."""
+        identity = config.identity(collection.fingerprint(), parts.procedure.tied_to_steps)
+        run = cls(path, config, collection.spec, len(collection))
+        if (path / "config.json").exists():
+            _refuse_another(path, _read_json(path / "config.json")["identity"], identity)
+        elif path.exists() and any(path.iterdir()):
+            raise RunError(f"{path} is not empty and not a run; name another folder with --out")
+        recorded = {
+            **config.to_json(),
+            "spec": run.spec.to_json(),
+            "data_size": run.data_size,
+            "identity": identity,
+            "versions": _versions(),
+            "packages": _packages(installed(), config),
+        }
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            _write_whole(path / "config.json", json.dumps(recorded, indent=2) + "\n")
+        except OSError as error:
+            raise RunError(f"cannot write to {path}: {error.strerror or error}") from None
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """An existing run, to look at or to sample from. A checkpoint's folder means its run."""
+        path = Path(path)
+        if not (path / "config.json").exists():
+            near = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+            raise RunError(f"{path} is not a run{close(path.name, near)}: it has no config.json")
+        recorded = _read_json(path / "config.json")
+        try:
+            return cls(path, Config.from_json(recorded), Spec.from_json(recorded["spec"]), recorded["data_size"])
+        except (KeyError, TypeError) as error:
+            raise RunError(f"{path}/config.json is not a run's configuration: {error}") from None
+
+    # What training calls
+
+    def restore(self, game: Game, step: int | None = None) -> float:
+        """Put a game where the run stopped; returns the seconds it had trained. 0 steps and seconds for a new run."""
+        if not self.steps:
+            return 0.0
+        state = checkpoint.load(self.checkpoints, step)
+        game.load(state)
+        checkpoint.set_aside_damaged(self.checkpoints, game.step)
+        self._forget_log_after(game.step)
+        return float(state["seconds"])
+
+    def save(self, game: Game, seconds: float, keep: int) -> Path:
+        return checkpoint.save(self.checkpoints, game.step, {**game.state(), "seconds": seconds}, keep)
+
+    def log(self, record: dict[str, Any]) -> None:
+        try:
+            with (self.path / "log.jsonl").open("a") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise RunError(f"cannot write {self.path / 'log.jsonl'}: {error.strerror or error}") from None
+
+    def logged(self) -> list[dict[str, Any]]:
+        """Every logged step, oldest first. A line that a crash cut short is left out."""
+        path = self.path / "log.jsonl"
+        records = []
+        for line in path.read_text().splitlines() if path.exists() else []:
+            try:
+                records.append(json.loads(line))
+            except ValueError:
+                continue
+        return records
+
+    def write_samples(self, game: Game, count: int = 64) -> Path:
+        """Samples of fixed latents as a picture, a text or a table, named by the step."""
+        made = game.procedure.sample(game, count, self.config.seed)
+        path = self.path / "samples" / f"step-{game.step:08d}{samples.preview(self.spec)}"
+        samples.write(path, game.parts.dataset.decode(made, self.spec), self.spec)
+        return path
+
+    # What a user calls
+
+    def sample(
+        self, count: int = 64, seed: int = 0, label: int | str | None = None, step: int | None = None, device: str = "cpu"
+    ) -> Tensor:
+        """Samples `[count, *spec.shape]` of the newest checkpoint (or of a step's): sample i depends on seed and i alone."""
+        game = self.game(step, device)
+        return game.procedure.sample(game, count, seed, self.label_index(label))
+
+    def write(
+        self, path: str | Path, count: int = 64, seed: int = 0, label: int | str | None = None, step: int | None = None, device: str = "auto"
+    ) -> None:
+        """Samples as a file; the suffix says in which form (see samples.py)."""
+        path, index = Path(path), self.label_index(label)
+        samples.check_suffix(path, self.spec)
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        game = self.game(step, device)
+        made = game.procedure.sample(game, count, seed, index)
+        labels = None if index is None else [index] * count
+        samples.write(path, game.parts.dataset.decode(made, self.spec), self.spec, labels)
+
+    def label_index(self, label: int | str | None) -> int | None:
+        """A class by its name or number. Raises UsageError naming the classes."""
+        if label is None:
+            return None
+        classes = self.spec.classes
+        if str(label) in classes:
+            return classes.index(str(label))
+        if str(label).isdigit() and int(label) < len(classes):
+            return int(label)
+        known = ", ".join(classes) or "none: the data have no labels"
+        raise UsageError(f"there is no class '{label}' in {self.path}; classes: {known}")
+
+    def game(self, step: int | None = None, device: str = "cpu") -> Game:
+        """The networks of a checkpoint, without the data."""
+        wanted = (step if step is not None else max(self.steps, default=None), device)
+        if self._game is None or self._loaded != wanted:
+            self._game, self._loaded = self._load(step, device), wanted
+        return self._game
+
+    def _load(self, step: int | None, device: str) -> Game:
+        config = self.config
+        parts = config.make(installed())
+        game = Game(
+            parts,
+            self.spec,
+            None,
+            batch=config.batch,
+            seed=config.seed,
+            steps=config.steps,
+            data_size=self.data_size,
+            device=device,
+            precision=config.precision,
+        )
+        game.load(checkpoint.load(self.checkpoints, step))
+        return game
+
+    def _forget_log_after(self, step: int) -> None:
+        """Drop what was logged after the checkpoint that the run goes on from; it will be logged again."""
+        records = self.logged()
+        kept = [record for record in records if record["step"] <= step]
+        if len(kept) < len(records) or (self.path / "log.jsonl").exists():
+            _write_whole(self.path / "log.jsonl", "".join(json.dumps(record) + "\n" for record in kept))
+
+
+def _write_whole(path: Path, text: str) -> None:
+    aside = path.with_name(f".{path.name}.writing")
+    with aside.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = json.loads(path.read_text())
+        return values
+    except (OSError, ValueError) as error:
+        raise RunError(f"cannot read {path}: {error}") from None
+
+
+def _refuse_another(path: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
+    """Raise RunError naming the first settings in which two runs differ."""
+    if there == here:
+        return
+    flat_there, flat_here = _flat(there), _flat(here)
+    differ = [key for key in {**flat_there, **flat_here} if flat_there.get(key) != flat_here.get(key)]
+    told = "; ".join(f"{key} is {flat_there.get(key, 'absent')} there and {flat_here.get(key, 'absent')} here" for key in differ[:3])
+    hint = ". Its schedule is tied to the number of steps" if differ == ["steps"] or "steps" in differ else ""
+    raise RunError(f"{path} holds another run: {told}{hint}. Ask for the same run, or name another folder with --out")
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(values, list):
+        values = {str(value.get("name", index) if isinstance(value, dict) else index): value for index, value in enumerate(values)}
+    if not isinstance(values, dict):
+        return {prefix: values}
+    return {path: leaf for key, value in values.items() for path, leaf in _flat(value, f"{prefix}.{key}" if prefix else key).items()}
+
+
+def _versions() -> dict[str, str]:
+    return {"ganzoo": metadata.version("ganzoo"), "torch": torch.__version__, "python": platform.python_version()}
+
+
+def _packages(registry: Registry, config: Config) -> dict[str, str]:
+    """Which package each part came from, with its version."""
+    chosen = [("architecture", config.architecture), ("loss", config.loss), ("procedure", config.procedure)]
+    chosen += [("dataset", config.dataset)] if config.dataset.name != "given" else []
+    chosen += [("regularizer", choice) for choice in config.regularizers]
+    found = {f"{kind} {choice.name}": registry.find(kind, choice.name) for kind, choice in chosen}
+    return {name: f"{entry.package} {entry.version}".strip() for name, entry in found.items()}
+

@@ -1,0 +1,108 @@
+"""Samples as files: a grid or a scatter picture, an .npz, a table, lines of text."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from .data import Spec
+from .errors import RunError, UsageError
+
+
+
+def preview(spec: Spec) -> str:
+    """The suffix of the form in which people look at samples of this kind."""
+    return (*_FORMS.get(spec.kind, ()), ".npz")[0]
+
+
+def decode(samples: Tensor, spec: Spec) -> Any:
+    """Pictures in [-1, 1] [N, C, H, W] become uint8 (or uint16) [N, H, W, C]; tokens become lines of text where the
+    spec has a vocabulary; anything else stays an array of numbers."""
+    if spec.kind == "image":
+        levels = 2 ** spec.encoding.get("bits", 8) - 1
+        scaled = ((samples.float() + 1) * (levels / 2)).round().clamp(0, levels)
+        return scaled.permute(0, 2, 3, 1).numpy().astype(numpy.uint8 if levels == 255 else numpy.uint16)
+    if spec.kind == "tokens" and "vocabulary" in spec.encoding:
+        words = spec.encoding["vocabulary"]
+        return [" ".join(words[index] for index in row) for row in samples.tolist()]
+    return samples.numpy()
+
+
+_FORMS = {"image": (".png",), "points": (".png", ".csv", ".txt"), "tokens": (".txt", ".csv"), "table": (".csv",)}
+
+
+def check_suffix(path: Path, spec: Spec) -> None:
+    """Raise UsageError unless samples of this kind can be written in the form that the path's suffix names."""
+    fits = (*_FORMS.get(spec.kind, ()), ".npz")
+    if path.suffix.lower() not in fits:
+        raise UsageError(f"cannot write {spec.kind} samples as '{path.name}'; use a name that ends in {', '.join(fits)}")
+
+
+def write(path: Path, decoded: Any, spec: Spec, labels: Any = None) -> None:
+    """Write decoded samples in the form that the file's suffix names."""
+    check_suffix(path, spec)
+    writers = {".npz": _write_npz, ".csv": _write_csv, ".txt": _write_txt, ".png": _write_png}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writers[path.suffix.lower()](path, decoded, spec, labels)
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _write_npz(path: Path, decoded: Any, _spec: Spec, labels: Any) -> None:
+    arrays = {"samples": numpy.asarray(decoded)}
+    if labels is not None:
+        arrays["labels"] = numpy.asarray(labels)
+    numpy.savez_compressed(path, **arrays)
+
+
+def _write_csv(path: Path, decoded: Any, spec: Spec, _labels: Any) -> None:
+    rows = [[row] if isinstance(row, str) else list(row) for row in decoded]
+    header = spec.encoding.get("columns") or [f"x{index}" for index in range(len(rows[0]))]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+def _write_txt(path: Path, decoded: Any, _spec: Spec, _labels: Any) -> None:
+    lines = [row if isinstance(row, str) else " ".join(map(str, row)) for row in decoded]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _write_png(path: Path, decoded: Any, spec: Spec, _labels: Any) -> None:
+    picture = grid(decoded) if spec.kind == "image" else scatter(decoded)
+    picture.save(path)
+
+
+def grid(pictures: numpy.ndarray, columns: int | None = None) -> Image.Image:
+    """Pictures [N, H, W, C] side by side, two pixels apart, in as square a sheet as the number allows."""
+    count, height, width, channels = pictures.shape
+    columns = columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    shown = pictures[..., : channels if channels in (1, 3, 4) else 1]
+    top = numpy.iinfo(pictures.dtype).max
+    sheet = numpy.full((rows * (height + 2) - 2, columns * (width + 2) - 2, shown.shape[-1]), top, pictures.dtype)
+    for index, picture in enumerate(shown):
+        row, column = divmod(index, columns)
+        sheet[row * (height + 2) :, column * (width + 2) :][:height, :width] = picture
+    sheet = sheet[..., 0] if shown.shape[-1] == 1 else sheet
+    if sheet.dtype == numpy.uint16 and sheet.ndim == 3:
+        sheet = (sheet >> 8).astype(numpy.uint8)
+    return Image.fromarray(sheet)
+
+
+def scatter(points: numpy.ndarray, size: int = 512) -> Image.Image:
+    """The first two coordinates of points [N, D] as dots, the longer axis filling the picture."""
+    picture = Image.new("L", (size, size), 255)
+    pen = ImageDraw.Draw(picture)
+    flat = points.reshape(len(points), -1)
+    flat = flat[:, :2] if flat.shape[1] > 1 else numpy.concatenate([flat, numpy.zeros_like(flat)], axis=1)
+    reach = 1.1 * max(float(numpy.abs(flat).max()), 1e-6)
+    for x, y in (flat / reach + 1) * size / 2:
+        pen.ellipse((x - 2, size - y - 2, x + 2, size - y + 2), fill=40)
+    return picture

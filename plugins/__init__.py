@@ -1,0 +1,1 @@
+"""The zoo: one file per GAN or idea, each a plugin of ganzoo."""

@@ -1,0 +1,163 @@
+"""The usual game: some discriminator moves, then one of the generator. Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ganzoo import Average, Game, Move, Optimizer, OptimizerName, Procedure, hookimpl, sample_latent_generator
+
+
+class Adversarial(Procedure):
+    """A discriminator and a generator move in turn, each with an optimizer of its own.
+
+    Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1. Each discriminator move sees new real samples and new latents.
+    Weight average: Yazici et al. 2018, arXiv:1806.04498, with the half-life and ramp-up of StyleGAN2-ADA
+    (Karras et al. 2020, arXiv:2006.06676).
+
+    Differs from the paper: Adam by default.
+
+    Args:
+        n_critic: discriminator moves in a step.
+        optimizer: of both sides; `generator_...` and `discriminator_...` options say otherwise for one side.
+        rate: learning rate.
+        beta1: decay of Adam's first moment.
+        beta2: decay of Adam's second moment.
+        momentum: of sgd and rmsprop.
+        schedule: the rate's way to zero; constant stays.
+        schedule_start: step after which the rate begins to fall.
+        schedule_steps: step at which the rate is zero; none: the run's number of steps, which then cannot change.
+        micro_batches: into how many parts a batch is cut; their gradients add up.
+        average: half-life of the generator's weight average in samples; 0: no average.
+        average_ramp: early on the half-life is at most this share of the samples seen; 0: no ramp.
+        clip_norm: largest norm of a side's gradient; 0: no limit.
+    """
+
+    name = "adversarial"
+    paper = "arXiv:1406.2661"
+    needs = ("latent_generator", "discriminator", "smooth_samples", "adversarial_loss")
+    offers = ("adversarial_turns", "discriminator_turn", "generator_turn")
+
+    def __init__(
+        self,
+        n_critic: int = 1,
+        optimizer: OptimizerName = "adam",
+        rate: float = 2e-4,
+        beta1: float = 0.5,
+        beta2: float = 0.999,
+        momentum: float = 0.0,
+        generator_optimizer: OptimizerName | None = None,
+        generator_rate: float | None = None,
+        generator_beta1: float | None = None,
+        discriminator_optimizer: OptimizerName | None = None,
+        discriminator_rate: float | None = None,
+        discriminator_beta1: float | None = None,
+        schedule: Literal["constant", "linear", "cosine"] = "constant",
+        schedule_start: int = 0,
+        schedule_steps: int | None = None,
+        micro_batches: int = 1,
+        average: float = 0.0,
+        average_ramp: float = 0.0,
+        clip_norm: float = 0.0,
+    ):
+        if min(n_critic, micro_batches) < 1:
+            raise ValueError("n_critic and micro_batches must be at least 1")
+        if min(rate, average, average_ramp, clip_norm, momentum, schedule_start) < 0 or not (0 <= beta1 < 1 and 0 <= beta2 < 1):
+            raise ValueError("rates, half-lives and norms must not be negative, and betas lie in [0, 1)")
+        if schedule_steps is not None and schedule_steps <= schedule_start:
+            raise ValueError("schedule_steps must be larger than schedule_start")
+        self.n_critic, self.micro_batches = n_critic, micro_batches
+        self.schedule, self.schedule_start, self.schedule_steps = schedule, schedule_start, schedule_steps
+        self.average_half_life, self.average_ramp, self.clip_norm = average, average_ramp, clip_norm
+        both = {"name": optimizer, "rate": rate, "beta1": beta1}
+        sides = {
+            "generator": {"name": generator_optimizer, "rate": generator_rate, "beta1": generator_beta1},
+            "discriminator": {"name": discriminator_optimizer, "rate": discriminator_rate, "beta1": discriminator_beta1},
+        }
+        self.optimizers = {
+            side: Optimizer(**{**both, **{key: value for key, value in own.items() if value is not None}}, beta2=beta2, momentum=momentum)
+            for side, own in sides.items()
+        }
+
+    def start(self, game: Game) -> None:
+        if game.batch % self.micro_batches:
+            raise ValueError(f"a batch of {game.batch} cannot be cut into {self.micro_batches} micro-batches")
+        self.end = self.schedule_steps or game.steps
+
+        def player(side: str, network: Any) -> Any:
+            schedule = None if self.schedule == "constant" else self.rate_factor
+            return game.add_player(side, {side: network}, self.optimizers[side], schedule=schedule, clip_norm=self.clip_norm or None)
+
+        self.discriminator = player("discriminator", game.networks.discriminator)
+        self.generator = player("generator", game.networks.generator)
+        half_life = self.average_half_life
+        self.average = Average(game.networks.generator, half_life, self.average_ramp or None) if half_life else None
+
+    def moves(self, game: Game, step: int) -> Iterator[Move]:
+        for _ in range(self.n_critic):
+            yield Move(self.discriminator, self._discriminator_terms(game))
+        yield Move(self.generator, self._generator_terms(game))
+        if self.average is not None:
+            self.average.update(game.networks.generator, game.batch, step * game.batch)
+
+    def _discriminator_terms(self, game: Game) -> Iterator[dict[str, Tensor]]:
+        batch = game.take(game.batch)
+        latents = game.latent(len(batch))
+        size = len(batch) // self.micro_batches
+        for start in range(0, len(batch), size):
+            rows = slice(start, start + size)
+            real, latent = batch[rows], latents[rows]
+            with torch.no_grad():
+                fake = game.generate(latent, real.label)
+            terms = game.discriminator_terms(
+                self.discriminator, real.sample, fake, latent=latent, label=real.label, fake_label=real.label
+            )
+            yield self._share(terms)
+
+    def _generator_terms(self, game: Game) -> Iterator[dict[str, Tensor]]:
+        # A relativistic loss compares with real samples; for the others none are read, but labels are.
+        batch = game.take(game.batch) if game.loss.relativistic or game.spec.classes else None
+        latents = game.latent(game.batch // game.draws.world)
+        size = len(latents) // self.micro_batches
+        for start in range(0, len(latents), size):
+            rows = slice(start, start + size)
+            label = None if batch is None or batch.label is None else batch.label[rows]
+            real = batch.sample[rows] if batch is not None and game.loss.relativistic else None
+            fake = game.generate(latents[rows], label)
+            terms = game.generator_terms(
+                self.generator, fake, real=real, latent=latents[rows], label=label, fake_label=label
+            )
+            yield self._share(terms)
+
+    def _share(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A micro-batch's share of the whole batch's mean."""
+        return terms if self.micro_batches == 1 else {name: value / self.micro_batches for name, value in terms.items()}
+
+    def rate_factor(self, step: int) -> float:
+        """What the rate is multiplied with at a step: 1 until schedule_start, then down to 0 at the end."""
+        done = min(1.0, max(0.0, (step - 1 - self.schedule_start) / max(1, self.end - self.schedule_start)))
+        return 1 - done if self.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
+
+    @property
+    def tied_to_steps(self) -> bool:
+        return self.schedule != "constant" and self.schedule_steps is None
+
+    def sample(self, game: Game, count: int, seed: int, label: int | None = None) -> Tensor:
+        generator = game.networks.generator if self.average is None else self.average.network
+        return sample_latent_generator(game, generator, count, seed, label)
+
+    def state(self) -> dict[str, Any]:
+        return {} if self.average is None else {"average": self.average.network.state_dict()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        if self.average is not None:
+            self.average.network.load_state_dict(state["average"])
+
+
+@hookimpl
+def register_procedures(register: Any) -> None:
+    register(Adversarial)

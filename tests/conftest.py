@@ -1,0 +1,45 @@
+"""What tests share: where the optional real data lie, and how a real `ganzoo` process is run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TOYS = ROOT / "tests" / "toys"  # a plugin package, found through PYTHONPATH like an installed one
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data, or a skip."""
+    folder = Path(os.environ.get("GANZOO_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data: GANZOO_TEST_DATA is not set and {folder} does not exist")
+    return folder
+
+
+@pytest.fixture
+def ganzoo(tmp_path):
+    """Run `ganzoo` in a process of its own, in a temporary folder; returns the finished process."""
+
+    def run(*words: object, code: int | None = 0, env: dict[str, str] | None = None, cwd: Path = tmp_path, toys: bool = True):
+        finished = subprocess.run(command(*words), cwd=cwd, env=environment(toys, env), capture_output=True, text=True, timeout=300, check=False)
+        if code is not None:
+            assert finished.returncode == code, finished.stdout + finished.stderr
+        assert "Traceback" not in finished.stderr, finished.stderr
+        return finished
+
+    return run
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "ganzoo", *map(str, words)]
+
+
+def environment(toys: bool = True, extra: dict[str, str] | None = None) -> dict[str, str]:
+    path = os.pathsep.join(([str(TOYS)] if toys else []) + [os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **(extra or {})}
