@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     )
     from .player import Average, Optimizer, OptimizerName, Player
     from .run import Run
-    from .train import train
+    from .training import train
 
     hookimpl: HookimplMarker
 
@@ -49,7 +49,7 @@ _HOMES = {
     "Regularizer Scores",
     "player": "Average Optimizer OptimizerName Player",
     "run": "Run",
-    "train": "train",
+    "training": "train",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 __all__ = [*_HOME_OF, "hookimpl", "load"]  # noqa: PLE0604

@@ -6,14 +6,15 @@ offers. A plugin may add words of its own, written `package.word`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import Mismatch
 
 if TYPE_CHECKING:
     from .parts import Parts
-    from .registry import Registry
+    from .registry import Entry, Registry
 
 WORDS = {
     # data
@@ -26,7 +27,7 @@ WORDS = {
     "labels": "every sample carries a class",
     "pairs": "every sample comes with the input that it belongs to",
     "two_domains": "samples come from two domains that are not paired",
-    "conditions": "the data draw conditions, and samples that meet them",
+    "conditions": "the data can be asked for samples that meet a condition",
     # architecture
     "latent_generator": "a generator turns a random latent into a sample",
     "translator": "a generator turns a source sample into a sample",
@@ -71,6 +72,47 @@ def require(parts: Parts, registry: Registry, data_offers: Sequence[str] | None 
 def fitting(kind: str, parts: Parts, registry: Registry, data_offers: Sequence[str] | None = None) -> list[str]:
     """Names of the parts of one kind that fit in place of the one in the run."""
     return [name for name in registry.names(kind) if not check(parts.with_part(kind, registry.get(kind, name)), data_offers)]
+
+
+def fitting_groups(registry: Registry, entry: Entry) -> Iterator[dict[str, list[Any]]]:
+    """Groups of parts, by kind: any choice of one of each is a run that contains the entry and fits.
+
+    Parts are asked as classes, and nothing is opened. Parts with the same words stand in one group, so that a zoo of
+    hundreds is asked a few thousand questions, not millions. A recipe stands in no run but its own.
+    """
+    for groups in _possible_groups(registry, entry):
+        if not check(_first_of(registry, groups)):
+            yield groups
+
+
+def nearest_misfit(registry: Registry, entry: Entry) -> list[str]:
+    """One sentence per need that nothing offers, in the run with this entry where there are fewest."""
+    return min((check(_first_of(registry, groups)) for groups in _possible_groups(registry, entry)), key=len, default=[])
+
+
+def _possible_groups(registry: Registry, entry: Entry) -> Iterator[dict[str, list[Any]]]:
+    kinds = ["dataset", "architecture", "procedure", "loss", *(["regularizer"] if entry.kind == "regularizer" else [])]
+    if entry.kind in kinds:
+        groups = [[[entry.part]] if kind == entry.kind else _alike(registry, kind) for kind in kinds]
+        yield from (dict(zip(kinds, chosen, strict=True)) for chosen in itertools.product(*groups))
+
+
+def _alike(registry: Registry, kind: str) -> list[list[Any]]:
+    """The parts of a kind; those with the same words, and bringing the same along, together."""
+    groups: dict[Any, list[Any]] = {}
+    for part in (registry.get(kind, name) for name in registry.names(kind)):
+        groups.setdefault((part.needs, part.offers, getattr(part, "brings", ())), []).append(part)
+    return list(groups.values())
+
+
+def _first_of(registry: Registry, groups: dict[str, list[Any]]) -> Parts:
+    """The run of each group's first part, and of the regularizers that its loss brings."""
+    from .parts import Parts
+
+    chosen = {kind: group[0] for kind, group in groups.items()}
+    own = [chosen.pop("regularizer")] if "regularizer" in chosen else []
+    brought = {text.partition(":")[0] for text in chosen["loss"].brings}.intersection(registry.names("regularizer"))
+    return Parts(**chosen, regularizers=(*own, *(registry.get("regularizer", name) for name in sorted(brought))))
 
 
 def _offered(parts: Parts, data_offers: Sequence[str] | None) -> set[str]:

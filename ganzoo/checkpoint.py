@@ -37,33 +37,39 @@ def steps(folder: Path) -> list[int]:
 def save(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
     """Write the checkpoint of a step and remove the oldest beyond `keep` (0 keeps all). Raises RunError; old ones stay whole."""
     target = path_of(folder, step)
-    aside = folder / f".{target.name}.writing"
     tensors, values = _split(state)
     content = safetensors.torch.save(tensors)
-    values = {"values": values, "sha256": {"state.safetensors": hashlib.sha256(content).hexdigest()}}
-    values["sha256"]["values"] = _digest(values["values"])
-    if target.exists() and _checksums(target) == values["sha256"] and not _read(target)[1]:
-        return target
+    checksums = {"state.safetensors": hashlib.sha256(content).hexdigest(), "values": _digest(values)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _discard_leftovers(folder)
-        aside.mkdir()
-        _write(aside / "state.safetensors", content)
-        _write(aside / "state.json", json.dumps(values, indent=1).encode())
-        _sync(aside)
-        if target.exists():  # it is damaged, or another run's
-            target.rename(folder / f".{target.name}.old")
-        aside.rename(target)
-        _sync(folder)
-        _discard_leftovers(folder)
+        if not (target.exists() and _checksums(target) == checksums and not _read(target)[1]):
+            _put(target, content, json.dumps({"values": values, "sha256": checksums}, indent=1).encode())
         for old in steps(folder)[:-keep] if keep else []:
             _remove(path_of(folder, old))
     except OSError as error:
-        shutil.rmtree(aside, ignore_errors=True)
         left = [found for found in steps(folder) if found != step]
         rest = f"the checkpoint of step {left[-1]} is whole" if left else "there is no earlier checkpoint"
         raise RunError(f"could not save step {step} in {folder}: {error.strerror or error}; {rest}") from None
     return target
+
+
+def _put(target: Path, content: bytes, values: bytes) -> None:
+    """Write a checkpoint beside its place, make it durable, and rename it. What fails leaves nothing behind."""
+    aside = target.with_name(f".{target.name}.writing")
+    try:
+        aside.mkdir()
+        _write(aside / "state.safetensors", content)
+        _write(aside / "state.json", values)
+        _sync(aside)
+        if target.exists():  # it is damaged, or another run's
+            target.rename(target.with_name(f".{target.name}.old"))
+        aside.rename(target)
+        _sync(target.parent)
+        _discard_leftovers(target.parent)
+    except OSError:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
 
 
 def load(folder: Path, step: int | None = None) -> dict[str, Any]:

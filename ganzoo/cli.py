@@ -96,7 +96,7 @@ def train(dry_run: bool, **words: Any) -> None:
     """Train a run, or continue it: the same command goes on where it stopped."""
     from .config import resolve
     from .registry import installed
-    from .train import Intervals, checked, execute
+    from .training import Intervals, checked, execute
 
     asked = {key: words.pop(key) for key in ("recipe", "arch", "loss", "reg", "no_reg", "procedure", "data")}
     asked |= {key: words.pop(key) for key in ("steps", "batch", "seed", "precision", "init")}

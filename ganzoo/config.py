@@ -156,10 +156,10 @@ def resolve(registry: Registry, given: dict[str, Any], dataset: Any = None) -> C
         raise UsageError("say what to train: ganzoo train RECIPE or ganzoo train --arch NAME; see: ganzoo list")
     architecture_part = registry.get("architecture", architecture.name)
     data = Choice(Given.name) if dataset is not None else _pick_data(registry, asked.get("data"), base.get("data"), architecture_part)
-    loss = _pick(asked.get("loss"), base.get("loss")) or Choice(_default_loss(registry, architecture_part))
     # A recipe's procedure belongs to its architecture: another architecture brings its own.
     same = base.get("arch") is None or Choice.parse(str(base["arch"])).name == architecture.name
     procedure = _pick(asked.get("procedure"), base.get("procedure") if same else None) or Choice(architecture_part.procedure)
+    loss = _pick(asked.get("loss"), base.get("loss")) or Choice(_default_loss(registry, procedure.name))
     loss_part = registry.make("loss", loss.name, loss.options)
     config = Config(
         architecture=architecture,
@@ -228,10 +228,10 @@ def _pick_data(registry: Registry, flag: str | None, recipe: str | None, archite
     return Choice.parse(text).over(base if flag else None)
 
 
-def _default_loss(registry: Registry, architecture: Any) -> str:
-    """The first loss that the architecture's own procedure can use, in the order that people know them."""
-    procedure = registry.get("procedure", architecture.procedure)
-    fitting = [name for name in registry.names("loss") if set(registry.get("loss", name).offers) & set(procedure.needs)]
+def _default_loss(registry: Registry, procedure: str) -> str:
+    """`nonsaturating` where the procedure can use it, else the first loss that it can."""
+    needs = set(registry.get("procedure", procedure).needs)
+    fitting = [name for name in registry.names("loss") if needs.intersection(registry.get("loss", name).offers)]
     return "nonsaturating" if "nonsaturating" in fitting or not fitting else fitting[0]
 
 

@@ -92,7 +92,7 @@ class Collection:
         raise NotImplementedError
 
     def fetch(self, indices: list[int]) -> Batch:
-        """The samples at these positions, ready for the networks (images: float32 in [-1, 1])."""
+        """The samples at these positions, ready for the networks (images: float32 in [-1, 1]), with their `index`."""
         raise NotImplementedError
 
     def matching(self, condition: Tensor, generator: torch.Generator) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from .capabilities import WORDS, check
+from .capabilities import WORDS, fitting_groups
 from .errors import UsageError
 from .options import close, schema, to_json
 from .parts import Part
@@ -51,7 +51,7 @@ def table(rows: list[dict[str, Any]]) -> None:
     for kind in dict.fromkeys(row["kind"] for row in rows):
         shown = Table(box=None, pad_edge=False, title=kind, title_justify="left", show_header=False, title_style="bold")
         for column in ({"no_wrap": True, "style": "cyan"}, {"ratio": 1}, {"no_wrap": True, "style": "dim"}):
-            shown.add_column(**column)  # type: ignore[arg-type]
+            shown.add_column(**column)
         for row in rows:
             if row["kind"] == kind:
                 text = f"[red]broken: {escape(row['broken'])}[/red]" if row["broken"] else escape(row["summary"])
@@ -87,14 +87,11 @@ def _describe_recipe(registry: Registry, entry: Entry) -> dict[str, Any]:
 
 def _fits(registry: Registry, entry: Entry) -> dict[str, list[str]]:
     """The parts of other kinds with which some run of this part fits: what it can stand beside."""
-    from .testing import triples
-
     found: dict[str, set[str]] = {}
-    for parts in triples(registry, entry):
-        if not check(parts):
-            for kind, other in parts.each():
-                if kind != entry.kind:
-                    found.setdefault(kind, set()).add(other.name)
+    for groups in fitting_groups(registry, entry):
+        for kind, parts in groups.items():
+            if kind != entry.kind:
+                found.setdefault(kind, set()).update(part.name for part in parts)
     return {kind: sorted(names) for kind, names in found.items()}
 
 

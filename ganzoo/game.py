@@ -34,8 +34,8 @@ class Move:
 class Turn:
     """What a player sees when it moves.
 
-    name: the discriminator's. side: `discriminator` or `generator`, whoever moves. real, fake: samples [N, ...]; real is
-    None in a generator's turn unless the loss is relativistic. label, fake_label: [N] or None. source: translation input.
+    name: the discriminator's. side: `discriminator` or `generator`, whoever moves. real, fake: samples [N, ...]; in a
+    generator's turn real may be None, and is scored only for a relativistic loss. label, fake_label: [N] or None. source: translation input.
     """
 
     game: Game
@@ -43,7 +43,7 @@ class Turn:
     name: str
     side: str
     fake: Tensor
-    fake_scores: Scores
+    fake_scores: Scores | None = None
     real: Tensor | None = None
     real_scores: Scores | None = None
     latent: Tensor | None = None
@@ -65,7 +65,10 @@ class Turn:
 
 
 class Game:
-    """Networks, loss, regularizers, data and players of one run."""
+    """Networks, loss, regularizers, data and players of one run.
+
+    shown: some of the data's sources [16, ...], kept with the run so that a translator can be sampled without its data.
+    """
 
     def __init__(
         self,
@@ -87,6 +90,7 @@ class Game:
         self.loss, self.regularizers, self.procedure = parts.loss, parts.regularizers, parts.procedure
         self.players: dict[str, Player] = {}
         self.noted: dict[str, Tensor] = {}
+        self.shown = None if stream is None or spec.source is None else _first_sources(stream)
         self.plan = Plan(frozenset(need for _, part in parts.each() for need in part.needs))
         self._augmenting = [part for part in self.regularizers if part.does("augment")]
         self.begin(0)
@@ -203,15 +207,14 @@ class Game:
         source: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """What a discriminator minimises: its adversarial loss and the penalties that are due."""
-        due = self._due("discriminator")
-        marked = {word for regularizer in due for word in regularizer.differentiates}
+        marked = {word for regularizer in self._due("discriminator") for word in regularizer.differentiates}
         real = real.detach().requires_grad_() if "real" in marked else real
         fake = fake.detach().requires_grad_() if "fake" in marked else fake
         real_scores, fake_scores = self.score(real, label, name), self.score(fake, fake_label, name)
         turn = Turn(self, player, name, "discriminator", fake, fake_scores, real, real_scores, latent, label, fake_label, source)
         self.note("score/real" + _suffix(name), real_scores.value.mean())
         self.note("score/fake" + _suffix(name), fake_scores.value.mean())
-        return {f"loss/{name}": self.loss.discriminator(real_scores, fake_scores).mean(), **_penalties(due, turn)}
+        return {f"loss/{name}": self.loss.discriminator(real_scores, fake_scores).mean(), **self.penalties(turn)}
 
     def generator_terms(
         self,
@@ -225,11 +228,19 @@ class Game:
         fake_label: Tensor | None = None,
         source: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """What a generator minimises: its adversarial loss and the penalties that are due. real: for relativistic losses."""
+        """What a generator minimises: its adversarial loss and the penalties that are due.
+
+        real: what penalties may compare with; it is scored only for a relativistic loss.
+        """
         fake_scores = self.score(fake, fake_label, name)
-        real_scores = None if real is None else self.score(real, label, name)
+        real_scores = self.score(real, label, name) if real is not None and self.loss.relativistic else None
         turn = Turn(self, player, name, "generator", fake, fake_scores, real, real_scores, latent, label, fake_label, source)
-        return {"loss/generator" + _suffix(name): self.loss.generator(real_scores, fake_scores).mean(), **_penalties(self._due("generator"), turn)}
+        return {"loss/generator" + _suffix(name): self.loss.generator(real_scores, fake_scores).mean(), **self.penalties(turn)}
+
+    def penalties(self, turn: Turn) -> dict[str, Tensor]:
+        """The penalties that are due in a turn; a lazy one counts for all the steps that it skips."""
+        suffix = _suffix(turn.name)
+        return {f"penalty/{part.name}{suffix}": part.penalty(turn) * part.every for part in self._due(turn.side)}
 
     def _due(self, side: str) -> list[Any]:
         return [part for part in self.regularizers if part.does("penalty") and part.side == side and part.due(self.step)]
@@ -255,9 +266,11 @@ class Game:
             "procedure": self.procedure.state(),
             "stream": {} if self.stream is None else self.stream.state(),
             "step": self.step,
+            **({} if self.shown is None else {"shown": self.shown}),
         }
 
     def load(self, state: dict[str, Any]) -> None:
+        state = _placed(state, self.device)
         for name, network in self.networks.all().items():
             network.load_state_dict(state["networks"][name])
         for name, player in self.players.items():
@@ -267,17 +280,23 @@ class Game:
         self.procedure.load(state["procedure"])
         if self.stream is not None:
             self.stream.load(state["stream"])
-        self.step = state["step"]
+        self.step, self.shown = state["step"], state.get("shown")
+
+
+def _first_sources(stream: Stream) -> Tensor | None:
+    return stream.collection.fetch(list(range(min(16, len(stream.collection))))).source
+
+
+def _placed(state: Any, device: torch.device) -> Any:
+    """A nested state with its tensors where the game plays."""
+    if isinstance(state, dict):
+        return {name: _placed(value, device) for name, value in state.items()}
+    return state.to(device) if isinstance(state, Tensor) else state
 
 
 def _suffix(name: str) -> str:
     """What tells the numbers of several discriminators apart: `discriminator_a` -> `_a`."""
     return name.removeprefix("discriminator")
-
-
-def _penalties(due: list[Any], turn: Turn) -> dict[str, Tensor]:
-    """The penalties' values; a lazy one counts for all the steps that it skips."""
-    return {f"penalty/{part.name}{_suffix(turn.name)}": part.penalty(turn) * part.every for part in due}
 
 
 @contextmanager
@@ -295,19 +314,31 @@ def evaluating(*networks: nn.Module) -> Iterator[None]:
 
 
 def sample_latent_generator(
-    game: Game, generator: nn.Module, count: int, seed: int, label: int | None = None, chunk: int = 64
+    game: Game,
+    generator: nn.Module,
+    count: int,
+    seed: int,
+    label: int | None = None,
+    *,
+    chunk: int = 16,
+    given: Callable[[Draws, int], Tensor] | None = None,
 ) -> Tensor:
-    """Samples of a generator of latents, on the CPU. Sample i depends on the seed and i, not on how many are asked for."""
+    """Samples of a generator, on the CPU. Sample i depends on the seed and i, not on how many are asked for.
+
+    given: draws what the generator is given, where that is not a latent of the architecture.
+    """
     pieces = []
     with evaluating(generator), torch.random.fork_rng(devices=[game.device] if game.device.type == "cuda" else []):
         for start in range(0, count, chunk):
             draws = Draws(derive(seed, "sample", start), device=game.device)
             torch.manual_seed(derive(seed, "sample", start, "networks"))
-            latent = game.latent(chunk, draws)[: count - start]
+            latent = game.latent(chunk, draws) if given is None else given(draws, chunk)
             classes = len(game.spec.classes)
-            labels = _labels(draws, chunk, classes, label)[: count - start] if classes else None
+            labels = _labels(draws, chunk, classes, label) if classes else None
             with game.arithmetic():
-                pieces.append(generator(latent, labels).to(game.dtype).cpu())
+                made = generator(latent, labels)
+            # A whole chunk is made and then cut: a network's own noise and rounding depend on how many there are.
+            pieces.append((made.to(game.dtype) if made.is_floating_point() else made)[: count - start].cpu())
     return torch.cat(pieces)
 
 

@@ -54,7 +54,8 @@ def _described(samples: Tensor) -> tuple[Tensor, Spec]:
     if samples.ndim == 2 and samples.is_floating_point():
         kind, samples = "points", samples.float()
     elif samples.ndim == 2:
-        return samples.long(), Spec("tokens", tuple(samples.shape[1:]), encoding={"words": int(samples.max()) + 1})
+        vocabulary = [str(word) for word in range(int(samples.max()) + 1)]
+        return samples.long(), Spec("tokens", tuple(samples.shape[1:]), encoding={"vocabulary": vocabulary})
     elif samples.ndim in (3, 4):
         kind, samples = "image", _pictures(samples)
     else:

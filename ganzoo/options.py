@@ -110,27 +110,20 @@ def _coerce(annotation: Any, value: Any) -> Any:
     if origin in (typing.Union, types.UnionType):
         return _coerce_union(typing.get_args(annotation), value)
     if origin is typing.Literal:
-        choices = typing.get_args(annotation)
-        found = [choice for choice in choices if str(choice) == str(value)]
-        if not found:
-            raise ValueError(value)
-        return found[0]
+        return _coerce_choice(typing.get_args(annotation), value)
     if origin is tuple:
         inner = typing.get_args(annotation)[0]
         items = value.split(",") if isinstance(value, str) else value
         return tuple(_coerce(inner, item) for item in items if item != "")
-    if annotation is bool:
-        return _coerce_bool(value)
-    if annotation is int:
-        return _coerce_int(value)
-    if annotation is float:
-        number = _number(value)
-        if not math.isfinite(number):
-            raise OptionError("it must be finite")
-        return number
-    if annotation is Size:
-        return Size.of(value)
-    return annotation(value)
+    readers: dict[Any, Any] = {bool: _coerce_bool, int: _coerce_int, float: _coerce_float, Size: Size.of}
+    return readers.get(annotation, annotation)(value)
+
+
+def _coerce_choice(choices: tuple[Any, ...], value: Any) -> Any:
+    found = [choice for choice in choices if str(choice) == str(value)]
+    if not found:
+        raise ValueError(value)
+    return found[0]
 
 
 def _coerce_union(members: tuple[Any, ...], value: Any) -> Any:
@@ -153,12 +146,21 @@ def _coerce_bool(value: Any) -> bool:
 
 
 def _coerce_int(value: Any) -> int:
-    if isinstance(value, bool):
-        raise ValueError(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.strip().lstrip("+-").isdigit():
+        return int(value)  # not by way of a float, which holds 53 bits
     number = _number(value)
-    if number != int(number):
+    if not number.is_integer():
         raise ValueError(value)
-    return int(value) if isinstance(value, str) and value.lstrip("-").isdigit() else int(number)
+    return int(number)
+
+
+def _coerce_float(value: Any) -> float:
+    number = _number(value)
+    if not math.isfinite(number):
+        raise OptionError("it must be finite")
+    return number
 
 
 def _number(value: Any) -> float:

@@ -208,7 +208,7 @@ class Regularizer(Part):
         raise NotImplementedError
 
     def project(self, networks: Networks) -> None:
-        """After a discriminator has moved: put its parameters back where they may be."""
+        """After a discriminator has moved, without gradients: put its parameters back where they may be."""
 
     def state(self) -> dict[str, Any]:
         """Tensors and JSON values from which the regularizer goes on. Kept by `turn.name` where there are several."""

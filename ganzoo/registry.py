@@ -7,7 +7,9 @@ come the same way as a stranger's.
 from __future__ import annotations
 
 import functools
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -52,27 +54,38 @@ class Registry:
 
     def load_installed(self) -> Registry:
         """Load every entry point of group `ganzoo`; a plugin that fails is kept in `broken`."""
-        found = {(point.dist.name if point.dist else "", point.name): point for point in metadata.entry_points(group=GROUP)}
-        for (package, name), point in sorted(found.items()):
-            version = point.dist.version if point.dist else ""
-            try:
-                self.add(point.load(), package, version)
-            # A stranger's module may raise anything while it is imported, and must not take the others down with it.
-            except Exception as error:
-                self.broken.append(Broken(name, package, version, f"{type(error).__name__}: {_one_line(error)}"))
+        found = {(_package(point), point.name): point for point in metadata.entry_points(group=GROUP)}
+        with _noticing_interrupts() as interrupts:
+            for (package, name), point in sorted(found.items()):
+                version = (point.dist.version if point.dist else "") or ""
+                try:
+                    self.add(point.load(), package, version)
+                # A stranger's module may raise anything while it is imported, and must not take the others down with it.
+                except BaseException as error:
+                    if interrupts:
+                        raise KeyboardInterrupt from None
+                    self.broken.append(Broken(name, package, version, f"{type(error).__name__}: {_one_line(error)}"))
         return self
 
     def add(self, plugin: Any, package: str = "", version: str = "") -> None:
         """Register a plugin module. Raises when a hook is misspelt or registers what is not a part."""
-        self._manager.register(plugin, name=f"{package}:{getattr(plugin, '__name__', id(plugin))}")
+        if self.holds(plugin):
+            raise ValueError("this module is registered already, by another entry point")
         try:
+            self._manager.register(plugin, name=f"{package}:{getattr(plugin, '__name__', id(plugin))}")
             self._manager.check_pending()
             found = list(_collect(self._manager, plugin))
-        except Exception:
-            self._manager.unregister(plugin)
+        except BaseException:
+            # What is left half registered would make the check above fail for every later plugin.
+            if self.holds(plugin):
+                self._manager.unregister(plugin)
             raise
         for kind, part in found:
             self._entries.setdefault((kind, part.name), []).append(Entry(kind, part, package, version))
+
+    def holds(self, plugin: Any) -> bool:
+        """Whether this plugin module has been added."""
+        return self._manager.is_registered(plugin)
 
     def names(self, kind: str) -> list[str]:
         return sorted(name for (other, name), found in self._entries.items() if other == kind and len(found) == 1)
@@ -88,7 +101,9 @@ class Registry:
         found = self._entries[(entry.kind, entry.part.name)]
         if len(found) == 1:
             return None
-        packages = " and ".join(f"{other.package} {other.version}".strip() for other in found)
+        packages = " and ".join(sorted({f"{other.package} {other.version}".strip() for other in found}))
+        if len({other.package for other in found}) == 1:
+            return f"{entry.kind} '{entry.part.name}' is registered {len(found)} times by {packages}; a name stands for one part"
         return f"{entry.kind} '{entry.part.name}' is registered by {packages}; uninstall one of them"
 
     def find(self, kind: str, name: str) -> Entry:
@@ -120,7 +135,7 @@ class Registry:
         message = f"there is no {kind} '{name}'{close(name, names)}. Known {plural}: {', '.join(names) or 'none'}"
         elsewhere = [other for (other, known) in self._entries if known == name]
         if elsewhere:
-            message += f". There is a {elsewhere[0]} of that name"
+            message += f". Of another kind: {', '.join(f'{other} {name}' for other in elsewhere)}"
         if self.broken:
             why = "; ".join(f"{plugin.package} ({plugin.name}): {plugin.reason}" for plugin in self.broken)
             message += f". These plugins could not be loaded and may hold it: {why}"
@@ -143,9 +158,34 @@ def _checked(kind: str, hook: str, part: Any) -> Any:
     right = isinstance(part, base) if kind == "recipe" else isinstance(part, type) and issubclass(part, base)
     if not right:
         raise TypeError(f"{hook} takes {'values' if kind == 'recipe' else 'subclasses'} of ganzoo.{base.__name__}, got {part!r}")
-    if not part.name:
+    if not isinstance(part.name, str) or not part.name:
         raise TypeError(f"{part!r} has no name")
     return part
+
+
+def _package(point: metadata.EntryPoint) -> str:
+    """The distribution that an entry point came with; damaged metadata may name none."""
+    return (point.dist.name if point.dist else "") or ""
+
+
+@contextmanager
+def _noticing_interrupts() -> Iterator[list[int]]:
+    """The signals of Ctrl-C that come meanwhile: they end the command, while a plugin's own KeyboardInterrupt does not."""
+    noticed: list[int] = []
+
+    def notice(number: int, _frame: Any) -> None:
+        noticed.append(number)
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGINT, notice)
+    except ValueError:  # not in the main thread: no signal arrives here
+        yield noticed
+        return
+    try:
+        yield noticed
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _one_line(error: BaseException) -> str:

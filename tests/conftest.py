@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 TOYS = ROOT / "tests" / "toys"  # a plugin package, found through PYTHONPATH like an installed one
+sys.path.insert(0, str(TOYS))  # and in this process, before the registry is first read
 
 
 @pytest.fixture(scope="session")

@@ -105,11 +105,13 @@ def initialise(module: nn.Module) -> None:
 
 def _stages(height: int, width: int) -> tuple[tuple[int, int], int]:
     """The small map's size and how often it doubles: as often as leaves at least 4 pixels a side."""
-    doublings = max(1, (min(height, width) // 4).bit_length() - 1)
+    doublings = max(2, (min(height, width) // 4).bit_length() - 1)
     step = 2**doublings
-    if not 16 <= min(height, width) <= max(height, width) <= 128 or height % step or width % step:
-        near = "x".join(str(min(128, max(16, round(side / 16) * 16))) for side in (height, width))
-        raise SizeError(f"dcgan makes pictures of 16 to 128 px whose sides are multiples of 16, not {height}x{width}; try size={near}")
+    if min(height, width) < 16 or max(height, width) > 128 or height % step or width % step:
+        near = "x".join(str(min(128, max(16, round(side / step) * step))) for side in (height, width))
+        raise SizeError(
+            f"dcgan makes pictures of 16 to 128 px, at this size with sides that are multiples of {step}, not {height}x{width}; try size={near}"
+        )
     return (height // step, width // step), doublings
 
 

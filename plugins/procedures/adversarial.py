@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ganzoo import Average, Game, Move, Optimizer, OptimizerName, Procedure, hookimpl, sample_latent_generator
+from ganzoo import Average, Game, Move, Optimizer, OptimizerName, Procedure, UsageError, hookimpl, sample_latent_generator
 
 
 class Adversarial(Procedure):
@@ -85,7 +85,7 @@ class Adversarial(Procedure):
 
     def start(self, game: Game) -> None:
         if game.batch % self.micro_batches:
-            raise ValueError(f"a batch of {game.batch} cannot be cut into {self.micro_batches} micro-batches")
+            raise UsageError(f"a batch of {game.batch} cannot be cut into {self.micro_batches} micro-batches")
         self.end = self.schedule_steps or game.steps
 
         def player(side: str, network: Any) -> Any:

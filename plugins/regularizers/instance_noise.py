@@ -15,6 +15,8 @@ class InstanceNoise(Regularizer):
 
     Sonderby et al. 2017, arXiv:1610.04490, section 3.2; Arjovsky and Bottou 2017, arXiv:1701.04862, section 3.
 
+    Differs from the paper: none known.
+
     Args:
         deviation: of the noise at the first step, in units of samples (pictures span -1 to 1).
         steps: until it has fallen to zero, linearly; 0: it stays.

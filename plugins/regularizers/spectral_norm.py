@@ -27,12 +27,14 @@ class SpectralNorm(Regularizer):
 
     name = "spectral-norm"
     paper = "arXiv:1802.05957"
-    needs = ("discriminator",)
+    needs = ("discriminator_turn",)
 
     def __init__(self, side: Literal["discriminator", "generator", "both"] = "discriminator", iterations: int = 1):
         if iterations < 1:
             raise ValueError("iterations must be at least 1")
         self.side_name, self.iterations = side, iterations
+        if side == "generator":  # every procedure moves a generator
+            self.needs = ()
 
     def prepare(self, networks: Networks) -> None:
         chosen = {"discriminator": networks.discriminators, "generator": networks.generators, "both": networks.all()}

@@ -1,0 +1,99 @@
+"""Official networks rebuilt from recorded numbers.
+
+A recording is a safetensors file: weights under their official names behind a prefix (`G.`, `D.`, `F.`), inputs and outputs, and in
+its metadata the `source` and the `config` that built them. Architectures say through `official()` which they rebuild.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from torch import Tensor, nn
+
+from .errors import GanzooError, UsageError
+from .parts import Official
+from .registry import Registry, installed
+
+TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-6}
+
+
+def compare(path: Path) -> dict[str, Any]:
+    """Rebuild one recording's network and compare every output. Raises GanzooError when no architecture can."""
+    metadata, tensors = _read(path)
+    config = json.loads(metadata.get("config", "{}"))
+    architecture, official = _find(installed(), metadata.get("source", ""), path)
+    networks = official.build(config)
+    recorded = dict(tensors)
+    for prefix, network in networks.items():
+        own = {key: recorded.pop(key) for key in list(recorded) if key.startswith(f"{prefix}.")}
+        _load(network, {key.removeprefix(f"{prefix}."): value for key, value in own.items()}, official, path)
+    made = official.outputs(networks, recorded)
+    outputs = [_compare_group(group, recorded, made) for group in dict.fromkeys(map(_group, made))]
+    passed = all(output["passed"] for output in outputs)
+    return {"file": str(path), "architecture": architecture, "source": metadata["source"], "passed": passed, "outputs": outputs}
+
+
+def report(results: list[dict[str, Any]]) -> str:
+    """The comparison as text."""
+    lines = []
+    for result in results:
+        lines.append(f"{result['file']}: {'equal' if result['passed'] else 'NOT EQUAL'}  ({result['architecture']}; {result['source']})")
+        lines += [
+            f"  {output['name']:<16} largest difference {output['error']:.1e} of the largest value, allowed {output['tolerance']:.0e}"
+            f"{'' if output['passed'] else '  FAILED'}"
+            for output in result["outputs"]
+        ]
+    return "\n".join(lines)
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, safetensors.SafetensorError) as error:
+        raise GanzooError(f"{path} is not a recording: {error}") from None
+
+
+def _find(registry: Registry, source: str, path: Path) -> tuple[str, Official]:
+    """The architecture that rebuilds what this source built."""
+    known = [(name, official) for name in registry.names("architecture") for official in registry.get("architecture", name).official()]
+    for name, official in known:
+        if official.source in source:
+            return name, official
+    sources = ", ".join(official.source for _, official in known)
+    raise UsageError(f"{path} was recorded from '{source}', which no installed architecture rebuilds; known sources: {sources}")
+
+
+def _load(network: nn.Module, official_state: dict[str, Tensor], official: Official, path: Path) -> None:
+    """Put official weights in place; every one must find its place and every place its weight."""
+    state = {ours: value for theirs, value in official_state.items() if (ours := official.rename(theirs)) is not None}
+    if state:
+        network.to(next(value.dtype for value in state.values() if value.is_floating_point()))
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise GanzooError(f"{path}: the weights do not fit the rebuilt network: {' '.join(str(error).split())}") from None
+
+
+def _group(name: str) -> str:
+    """Outputs `group.name` are judged together, by the largest magnitude in the group."""
+    return name.partition(".")[0]
+
+
+def _compare_group(group: str, recorded: dict[str, Tensor], made: dict[str, Tensor]) -> dict[str, Any]:
+    names = [name for name in made if _group(name) == group]
+    absent = [name for name in names if name not in recorded]
+    if absent:
+        raise GanzooError(f"the recording has no output '{absent[0]}'")
+    tolerance = TOLERANCE.get(recorded[names[0]].dtype, 1e-4)
+    scale = max(float(recorded[name].abs().max()) for name in names)
+    errors = []
+    for name in names:
+        same_size = made[name].numel() == recorded[name].numel()
+        errors.append(float((made[name].detach().reshape(recorded[name].shape) - recorded[name]).abs().max()) if same_size else float("inf"))
+    error = max(errors) / max(scale, 1e-30)
+    return {"name": group, "error": error, "tolerance": tolerance, "passed": error <= tolerance}

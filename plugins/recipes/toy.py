@@ -1,0 +1,38 @@
+"""Runs that end in a minute or two on a laptop, with settings of our own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ganzoo import Recipe, hookimpl
+
+RECIPES = (
+    Recipe(
+        name="gan-ring",
+        summary="A plain GAN that finds all eight modes of the ring.",
+        paper="settings of our own",
+        arch="mlp:latent=2,width=128,layers=3",
+        loss="nonsaturating",
+        data="ring",
+        procedure="adversarial:rate=1e-3,schedule=linear",
+        batch=256,
+        steps=10_000,
+    ),
+    Recipe(
+        name="digits",
+        summary="A small DCGAN on the embedded digits, in a minute on two cores.",
+        paper="settings of our own",
+        arch="dcgan:width=16",
+        loss="nonsaturating",
+        data="digits",
+        procedure="adversarial",
+        batch=64,
+        steps=1_000,
+    ),
+)
+
+
+@hookimpl
+def register_recipes(register: Any) -> None:
+    for recipe in RECIPES:
+        register(recipe)

@@ -1,0 +1,1 @@
+"""Toy plugins of a stranger's package: each plays a game that looks nothing like the usual one."""
