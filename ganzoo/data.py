@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import signal
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -213,7 +213,8 @@ class Stream:
             if self._left is None or not len(self._left):
                 self._left = next(self._ahead)
                 if isinstance(self._left, GanzooError):
-                    raise self._left
+                    error, self._left = self._left, None
+                    raise error
             piece, self._left = self._left[:wanted], self._left[wanted:]
             pieces.append(piece)
             wanted -= len(piece)
@@ -261,6 +262,6 @@ class _Fetcher(torch.utils.data.Dataset[Any]):
 
 
 def _leave_signals_to_the_parent(_worker: int) -> None:
-    # Ctrl-C and a terminating group signal reach workers too; the parent finishes its step and still needs them.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Ctrl-C and a scheduler's signal go to a whole process group. The parent finishes its step and still needs its workers,
+    # so they leave the group; they end with the parent.
+    os.setpgrp()

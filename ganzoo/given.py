@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy
@@ -12,6 +13,7 @@ from .data import Arrays, Batch, Collection, Spec
 from .errors import DataError
 from .parts import Dataset
 
+MOST_CLASSES = 100_000
 KINDS = ("image", "points", "tokens", "audio", "video", "table")
 
 
@@ -37,45 +39,68 @@ def from_arrays(samples: Any, labels: Any = None, classes: tuple[str, ...] = ())
     """A data set of arrays. Samples: bytes [N, H, W], [N, H, W, C] or [N, C, H, W]; or floats [N, C, H, W] in [-1, 1]
     for pictures; floats [N, D] for points; whole numbers [N, T] for tokens. labels: whole numbers [N] from 0.
     Raises DataError."""
-    samples = torch.as_tensor(numpy.asarray(samples) if not isinstance(samples, Tensor) else samples)
-    if not len(samples):
-        raise DataError("the data set is empty")
+    samples = _tensor(samples)
+    if samples.ndim < 2 or not samples.numel():
+        why = "is empty" if not samples.numel() else f"has one axis only, {tuple(samples.shape)}: cannot tell what it holds"
+        raise DataError(f"the data set {why}; pictures are [N, H, W, C], points [N, D]")
     samples, spec = _described(samples)
     if labels is not None:
-        labels = torch.as_tensor(numpy.asarray(labels) if not isinstance(labels, Tensor) else labels).long()
-        if labels.shape != (len(samples),) or labels.min() < 0:
-            raise DataError(f"labels must be whole numbers from 0, one for each of the {len(samples)} samples; got shape {tuple(labels.shape)}")
-        names = classes or tuple(map(str, range(int(labels.max()) + 1)))
-        spec = Spec(spec.kind, spec.shape, names, encoding=spec.encoding)
+        labels = _checked_labels(_tensor(labels), len(samples))
+        spec = dataclasses.replace(spec, classes=classes or tuple(map(str, range(int(labels.max()) + 1))))
     return Arrays(spec, samples, labels)
 
 
+def _tensor(values: Any) -> Tensor:
+    """Anything like an array of numbers as a tensor."""
+    if isinstance(values, Tensor):
+        return values.detach().cpu()
+    array = numpy.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"the data must be numbers, not {array.dtype}")
+    return torch.from_numpy(numpy.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))))
+
+
+def _checked_labels(labels: Tensor, count: int) -> Tensor:
+    if labels.shape != (count,) or labels.is_floating_point() or labels.min() < 0 or labels.max() >= MOST_CLASSES:
+        span = f" from {labels.min()} to {labels.max()}" if labels.numel() else ""
+        got = f"{labels.dtype} {tuple(labels.shape)}{span}"
+        raise DataError(f"labels must be whole numbers from 0 to {MOST_CLASSES - 1}, one for each of the {count} samples; got {got}")
+    return labels.long()
+
+
 def _described(samples: Tensor) -> tuple[Tensor, Spec]:
+    encoding: dict[str, Any] = {}
     if samples.ndim == 2 and samples.is_floating_point():
         kind, samples = "points", samples.float()
     elif samples.ndim == 2:
-        vocabulary = [str(word) for word in range(int(samples.max()) + 1)]
-        return samples.long(), Spec("tokens", tuple(samples.shape[1:]), encoding={"vocabulary": vocabulary})
+        kind, samples = "tokens", samples.long()
+        if samples.min() < 0 or samples.max() >= MOST_CLASSES:
+            raise DataError(f"tokens must be whole numbers from 0 to {MOST_CLASSES - 1}; got {int(samples.min())} to {int(samples.max())}")
+        encoding = {"vocabulary": [str(word) for word in range(int(samples.max()) + 1)]}
     elif samples.ndim in (3, 4):
-        kind, samples = "image", _pictures(samples)
+        kind = "image"
+        encoding = {"bits": 16} if samples.dtype == torch.uint16 else {}
+        samples = _pictures(samples)
     else:
         raise DataError(f"cannot tell what an array of shape {tuple(samples.shape)} holds; pictures are [N, H, W, C], points [N, D]")
     if samples.is_floating_point() and not torch.isfinite(samples).all():
         raise DataError("the data hold values that are infinite or not a number")
-    return samples, Spec(kind, tuple(samples.shape[1:]))
+    return samples, Spec(kind, tuple(samples.shape[1:]), encoding=encoding)
 
 
 def _pictures(samples: Tensor) -> Tensor:
-    """As [N, C, H, W]: the axis of at most 4 channels that stands last, or first, is the channel axis."""
+    """As [N, C, H, W]: the last axis is the channels' if it has at most 4 and the second has more."""
     if samples.ndim == 3:
         samples = samples[:, None]
     elif samples.shape[-1] <= 4 < samples.shape[1]:
         samples = samples.permute(0, 3, 1, 2).contiguous()
     if samples.dtype == torch.uint8:
         return samples
-    if samples.is_floating_point() and samples.abs().max() <= 1:
+    if samples.dtype == torch.uint16:
+        return samples.float() / 32767.5 - 1
+    if samples.is_floating_point() and not samples.abs().max() > 1:
         return samples.float()
-    raise DataError("pictures must be bytes (uint8) or floats in [-1, 1]")
+    raise DataError("pictures must be bytes (uint8), 16-bit numbers (uint16) or floats in [-1, 1]")
 
 
 class _Indexed(Collection):

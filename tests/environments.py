@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import site
 import subprocess
+import tomllib
 import venv
 from dataclasses import dataclass
 from pathlib import Path
 
 # No index, no isolation: everything is built from what is here. (pip reads NO_BUILD_ISOLATION=0 as "without isolation".)
 PIP = {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+
+# The rules of this repository for a package that is not in it: there, ganzoo is third-party.
+_LINT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
+STRICT = ["--isolated", "--line-length", "120", "--select", ",".join(_LINT["select"]), "--ignore", ",".join(_LINT["ignore"])]
 
 
 @dataclass

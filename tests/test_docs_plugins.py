@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from environments import fresh
+from environments import STRICT, fresh
 
 from ganzoo import hookspecs
 from ganzoo.capabilities import WORDS
@@ -81,7 +81,7 @@ def test_the_page_works_from_an_empty_folder(tmp_path: Path) -> None:
             assert not missing, f"{command} did not print {missing[0]!r} but:\n" + "\n".join(printed)
 
 
-@pytest.mark.parametrize("settings", [[], ["--config", str(ROOT / "pyproject.toml")]])
+@pytest.mark.parametrize("settings", [[], STRICT], ids=["ruff as it comes", "the zoo's rules"])
 def test_the_code_of_the_page_is_clean(tmp_path: Path, settings: list[str]) -> None:
     for block in blocks():
         if block.language == "python":
@@ -92,10 +92,26 @@ def test_the_code_of_the_page_is_clean(tmp_path: Path, settings: list[str]) -> N
         assert done.returncode == 0, done.stdout
 
 
-def test_every_hook_is_on_the_page() -> None:
-    hooks = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("register_")}
-    assert table("The hooks") == {f"{name}({', '.join(inspect.signature(hook).parameters)})": inspect.getdoc(hook) for name, hook in hooks.items()}
+def hooks() -> dict[str, str]:
+    found = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("register_")}
+    return {f"{name}({', '.join(inspect.signature(hook).parameters)})": inspect.getdoc(hook) or "" for name, hook in found.items()}
 
 
-def test_every_word_is_on_the_page() -> None:
-    assert table("The words") == WORDS
+@pytest.mark.parametrize(("heading", "rows"), [("The hooks", hooks()), ("The words", WORDS)])
+def test_the_tables_are_complete(heading: str, rows: dict[str, str]) -> None:
+    assert table(heading) == rows, "to bring the page up to date: python tests/test_docs_plugins.py"
+
+
+def write_tables() -> None:
+    """Bring the page's two tables up to date: `python tests/test_docs_plugins.py`."""
+    page = PAGE
+    for heading, found in (("The hooks", hooks()), ("The words", WORDS)):
+        before, section = page.split(f"\n## {heading}\n")
+        lines = "".join(f"| `{name}` | {text} |\n" for name, text in found.items())
+        section = re.sub(r"(?<=\| --- \| --- \|\n)(\| .*\n)*", lambda _match, lines=lines: lines, section, count=1)
+        page = f"{before}\n## {heading}\n{section}"
+    (ROOT / "docs" / "plugins.md").write_text(page)
+
+
+if __name__ == "__main__":
+    write_tables()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from environments import Environment, fake_distribution, fresh
+from environments import STRICT, Environment, fake_distribution, fresh
 
 import ganzoo.registry
 from ganzoo import UsageError
@@ -98,7 +98,7 @@ def test_plugin_new_writes_a_package(ganzoo: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["crystal", "a-name-with-very-many-words-2"])
-@pytest.mark.parametrize("settings", [[], ["--config", str(ROOT / "pyproject.toml")]])
+@pytest.mark.parametrize("settings", [[], STRICT], ids=["ruff as it comes", "the zoo's rules"])
 def test_what_is_written_is_clean(tmp_path: Path, name: str, settings: list[str]) -> None:
     folder = write_plugin(name, tmp_path / "written")
     for command in (["check", *settings], ["format", "--check"]):

@@ -10,12 +10,11 @@ import numpy
 import torch
 
 from ganzoo import Arrays, Collection, DataError, Dataset, OptionError, Size, from_arrays, hookimpl
-from ganzoo_plugins.datasets.pictures import BITS16, resized
+from ganzoo_plugins.datasets.pictures import resized
 from ganzoo_plugins.datasets.storage import reason, shown, telling
 
 _SAMPLES = ("samples", "images", "x", "arr_0")
 _LABELS = ("labels", "y", "arr_1")
-_MOST_CLASSES = 100_000
 
 
 class Array(Dataset):
@@ -46,29 +45,36 @@ class Array(Dataset):
     def open(self) -> Collection:
         if not self.path.is_file():
             raise DataError(f"there is no file {self.path}; write --data array:path=FILE.npz")
-        found, labels, notes = self._loaded()
-        samples, deep = self._ready(found)
+        samples, labels, guessed = self._loaded()
         try:
-            collection = from_arrays(samples, labels)
+            collection = self._collected(samples, labels, guessed)
         except DataError as error:
             raise DataError(f"{self.path}: {reason(error)}") from None
-        collection.notes = tuple(notes)
-        if deep:
-            collection.spec = dataclasses.replace(collection.spec, encoding=BITS16)
         return self._sized(collection) if self.size else collection
 
-    def _loaded(self) -> tuple[numpy.ndarray, numpy.ndarray | None, list[str]]:
-        """Samples, labels and what to tell the user."""
+    def _collected(self, samples: numpy.ndarray, labels: numpy.ndarray | None, guessed: bool) -> Arrays:
+        """What was asked for; an array that only has a label's name and cannot be one is left out, and that is told."""
+        try:
+            return from_arrays(samples, labels)
+        except DataError as error:
+            if labels is None or not guessed:
+                raise
+            collection = from_arrays(samples)
+            collection.notes = (f"array: there are no labels, because {reason(error)}",)
+            return collection
+
+    def _loaded(self) -> tuple[numpy.ndarray, numpy.ndarray | None, bool]:
+        """Samples, labels, and whether the labels were found by their usual name only."""
         with telling(f"cannot read {self.path}", "write it with numpy.save or numpy.savez, without Python objects"):
             loaded = numpy.load(self.path, allow_pickle=False)
             if isinstance(loaded, numpy.ndarray):
                 if self.samples or self.labels:
                     raise DataError(f"{self.path} holds a single array without a name; leave out samples= and labels=, or write an .npz")
-                return loaded, None, []
+                return loaded, None, False
             with loaded:
                 return self._named(loaded)
 
-    def _named(self, arrays: Any) -> tuple[numpy.ndarray, numpy.ndarray | None, list[str]]:
+    def _named(self, arrays: Any) -> tuple[numpy.ndarray, numpy.ndarray | None, bool]:
         names = list(arrays.keys())
         for asked in (self.samples, self.labels):
             if asked is not None and asked not in names:
@@ -77,35 +83,14 @@ class Array(Dataset):
         name = self.samples or next((name for name in _SAMPLES if name in names), first[0] if first else None)
         if name is None:
             raise DataError(f"{self.path} has no array of samples; it has: {', '.join(map(shown, names)) or 'none'}")
-        samples = self._array(arrays, name)
-        if self.labels:
-            return samples, _checked(self._array(arrays, self.labels), samples, f"'{self.labels}' in {self.path}"), []
-        for label in _LABELS:
-            if label in names and label != name:
-                try:
-                    return samples, _checked(self._array(arrays, label), samples, f"'{label}' in {self.path}"), []
-                except DataError as error:
-                    return samples, None, [f"array: there are no labels, because {error}"]
-        return samples, None, []
+        label = self.labels or next((label for label in _LABELS if label in names and label != name), None)
+        return self._array(arrays, name), None if label is None else self._array(arrays, label), self.labels is None
 
     def _array(self, arrays: Any, name: str) -> numpy.ndarray:
         found = arrays[name]
         if not isinstance(found, numpy.ndarray):  # numpy hands over the bytes of whatever else a .zip holds
             raise DataError(f"'{shown(name)}' in {self.path} is not an array; write it with numpy.savez")
         return found
-
-    def _ready(self, samples: numpy.ndarray) -> tuple[numpy.ndarray, bool]:
-        """Samples in a type that torch knows and a byte order that it reads; whether they are pictures of 16 bits."""
-        if samples.ndim == 0 or samples.size == 0 or samples.dtype.kind not in "buif":
-            raise DataError(
-                f"{self.path} holds an array of shape {samples.shape} and type {samples.dtype}; "
-                "pictures are bytes [N, H, W, C], points floats [N, D], tokens whole numbers [N, T]"
-            )
-        if samples.dtype.kind == "f":
-            return samples.astype(numpy.float32), False
-        if samples.dtype.itemsize == 2 and samples.dtype.kind == "u" and samples.ndim in (3, 4):
-            return samples.astype(numpy.float32) / numpy.float32(65535 / 2) - 1, True
-        return (samples, False) if samples.dtype == numpy.uint8 else (samples.astype(numpy.int64), False)
 
     def _sized(self, collection: Arrays) -> Arrays:
         if collection.spec.kind != "image" or self.size is None:
@@ -114,17 +99,6 @@ class Array(Dataset):
         collection.samples = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
         collection.spec = dataclasses.replace(collection.spec, shape=tuple(collection.samples.shape[1:]))
         return collection
-
-
-def _checked(labels: numpy.ndarray, samples: numpy.ndarray, what: str) -> numpy.ndarray:
-    """Labels as int64. Raises DataError unless they are class numbers, one for each sample."""
-    count = len(samples) if samples.ndim else 0
-    if labels.shape != (count,) or labels.dtype.kind not in "bui" or not count:
-        raise DataError(f"{what} has the shape {labels.shape} and type {labels.dtype}, and labels are whole numbers, one for each of {count} samples")
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= _MOST_CLASSES:
-        raise DataError(f"{what} holds numbers from {low} to {high}, and labels are class numbers from 0 to at most {_MOST_CLASSES - 1}")
-    return labels.astype(numpy.int64)
 
 
 @hookimpl

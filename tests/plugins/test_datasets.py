@@ -257,10 +257,10 @@ def test_arrays_by_name(tmp_path):
     found = opened("array", path=path, samples="x_train", labels="y_train")
     assert len(found) == 6 and found.labels.tolist() == NUMBERS.tolist()
     unlabelled = opened("array", path=path, samples="x_train")
-    assert unlabelled.labels is None and "'y' in" in unlabelled.notes[0]
+    assert unlabelled.labels is None and "there are no labels, because labels must be" in unlabelled.notes[0]
     refused("has no array 'z'; it has: x_test, x_train, y_train, y", "array", path=path, labels="z")
-    refused(r"'y' in .* labels are whole numbers", "array", path=path, labels="y")
-    refused("one for each of 2 samples", "array", path=path, samples="x_test", labels="y_train")
+    refused("labels must be whole numbers", "array", path=path, labels="y")
+    refused("one for each of the 2 samples", "array", path=path, samples="x_test", labels="y_train")
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -284,13 +284,13 @@ def test_arrays_are_recognised(tmp_path):
     ("array", "told"),
     [
         (numpy.array([{"a": 1}], dtype=object), "Object arrays cannot be loaded.*without Python objects"),
-        (numpy.array(["text"] * 3), "type <U4"),
+        (numpy.array(["text"] * 3), "must be numbers, not <U4"),
         (numpy.zeros((4, 2), complex), "complex128"),
-        (numpy.array(3.0), r"shape \(\)"),
-        (numpy.zeros((0, 8, 8), numpy.uint8), r"shape \(0, 8, 8\)"),
-        (numpy.zeros((3, 0, 8, 1), numpy.float32), r"shape \(3, 0, 8, 1\)"),
+        (numpy.array(3.0), "one axis only"),
+        (numpy.zeros((0, 8, 8), numpy.uint8), "empty"),
+        (numpy.zeros((3, 0, 8, 1), numpy.float32), "empty"),
         (numpy.zeros((2, 2, 2, 2, 2)), "cannot tell what an array of shape"),
-        (numpy.full((4, 8, 8), 200.0), "bytes .uint8. or floats"),
+        (numpy.full((4, 8, 8), 200.0), "bytes .uint8., 16-bit"),
         (numpy.full((4, 2), numpy.nan), "not a number"),
     ],
     ids=range(9),
