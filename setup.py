@@ -1,4 +1,5 @@
-"""Puts `plugins/` into the distribution under its import name, `ganzoo_plugins`. Everything else is in pyproject.toml."""
+"""Puts `plugins/` into the distribution under its import name, `ganzoo_plugins`.
+Everything else is in pyproject.toml."""
 
 from setuptools import setup
 

@@ -19,7 +19,6 @@ import torch
 from torch.nn import functional as F
 
 from ganzoo.config import resolve
-from ganzoo.data import Stream
 from ganzoo.registry import installed
 from ganzoo.training import build, checked
 
@@ -45,7 +44,8 @@ def bare_loop(game):
     settings = {"lr": options["rate"], "betas": (options["beta1"], options["beta2"]), "fused": True}
     of_generator = torch.optim.Adam(generator.parameters(), **settings)
     of_discriminator = torch.optim.Adam(discriminator.parameters(), **settings)
-    stream = Stream(game.stream.collection, 1)
+    images = game.stream.collection.samples.float() / 127.5 - 1
+    batches = (rows for _ in iter(int, 1) for rows in torch.randperm(len(images)).split(64) if len(rows) == 64)
     wasserstein = game.loss.name == "wgan-gp"
 
     def penalty(real, fake):
@@ -56,14 +56,12 @@ def bare_loop(game):
 
     def step():
         for _ in range(options["n_critic"]):
-            real = stream.take(64).sample
+            real = images[next(batches)]
             with torch.no_grad():
                 fake = generator(torch.randn(64, 100))
             on_real, on_fake = discriminator(real).value, discriminator(fake).value
-            if wasserstein:
-                loss = (on_fake - on_real).mean() + penalty(real, fake)
-            else:
-                loss = (F.softplus(-on_real) + F.softplus(on_fake)).mean()
+            usual = (F.softplus(-on_real) + F.softplus(on_fake)).mean()
+            loss = (on_fake - on_real).mean() + penalty(real, fake) if wasserstein else usual
             of_discriminator.zero_grad()
             loss.backward()
             of_discriminator.step()
@@ -98,7 +96,9 @@ def test_step_against_a_bare_loop(name, benchmark):
     for run in (ours, bare, ours, bare):
         run()
     # Each pair in both orders by turns, so that neither side always runs first.
-    times = [[seconds(ours), seconds(bare)] if pair % 2 else [seconds(bare), seconds(ours)][::-1] for pair in range(pairs)]
+    times = [
+        [seconds(ours), seconds(bare)] if pair % 2 else [seconds(bare), seconds(ours)][::-1] for pair in range(pairs)
+    ]
     ratios = sorted(mine / theirs for mine, theirs in times)
     found = {
         "case": name,
@@ -110,7 +110,10 @@ def test_step_against_a_bare_loop(name, benchmark):
     }
     benchmark.extra_info.update(found)
     benchmark.pedantic(ours, rounds=3)
-    print(f"\n{name}: ganzoo {found['ganzoo_ms']} ms, bare {found['bare_ms']} ms, median ratio {found['median_ratio']} of {pairs} pairs")
+    print(
+        f"\n{name}: ganzoo {found['ganzoo_ms']} ms, bare {found['bare_ms']} ms, "
+        f"median ratio {found['median_ratio']} of {pairs} pairs"
+    )
     record(found)
 
 
@@ -118,7 +121,9 @@ def record(found: dict) -> None:
     """Keep the figure with the machine, the versions and the commit."""
     path = RESULTS / "step.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    ).stdout.strip()
     machine = {"processor": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads()}
     versions = {"torch": torch.__version__, "python": platform.python_version(), "commit": commit}
     kept[found["case"]] = {**found, **machine, **versions, "command": "make bench"}
@@ -128,5 +133,9 @@ def record(found: dict) -> None:
 
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    names = (
+        [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        if info.exists()
+        else []
+    )
     return names[0] if names else platform.processor()

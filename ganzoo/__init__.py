@@ -45,8 +45,10 @@ _HOMES = {
     "game": "Game Move Turn evaluating sample_latent_generator",
     "given": "from_arrays",
     "options": "OptionError Size",
-    "parts": "AdversarialLoss Architecture Dataset Loss Networks Official Part Plan Procedure Recipe ReconstructionLoss "
-    "Regularizer Scores",
+    "parts": (
+        "AdversarialLoss Architecture Dataset Loss Networks Official Part Plan Procedure Recipe "
+        "ReconstructionLoss Regularizer Scores"
+    ),
     "player": "Average Optimizer OptimizerName Player",
     "run": "Run",
     "training": "train",

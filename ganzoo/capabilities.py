@@ -71,7 +71,9 @@ def require(parts: Parts, registry: Registry, data_offers: Sequence[str] | None 
 
 def fitting(kind: str, parts: Parts, registry: Registry, data_offers: Sequence[str] | None = None) -> list[str]:
     """Names of the parts of one kind that fit in place of the one in the run."""
-    return [name for name in registry.names(kind) if not check(parts.with_part(kind, registry.get(kind, name)), data_offers)]
+    return [
+        name for name in registry.names(kind) if not check(parts.with_part(kind, registry.get(kind, name)), data_offers)
+    ]
 
 
 def fitting_groups(registry: Registry, entry: Entry) -> Iterator[dict[str, list[Any]]]:
@@ -87,7 +89,9 @@ def fitting_groups(registry: Registry, entry: Entry) -> Iterator[dict[str, list[
 
 def nearest_misfit(registry: Registry, entry: Entry) -> list[str]:
     """One sentence per need that nothing offers, in the run with this entry where there are fewest."""
-    return min((check(_first_of(registry, groups)) for groups in _possible_groups(registry, entry)), key=len, default=[])
+    return min(
+        (check(_first_of(registry, groups)) for groups in _possible_groups(registry, entry)), key=len, default=[]
+    )
 
 
 def _possible_groups(registry: Registry, entry: Entry) -> Iterator[dict[str, list[Any]]]:
@@ -128,7 +132,9 @@ def _missing(kind: str, part: Any, need: str, offered: set[str], parts: Parts) -
     if offered.intersection(words):
         return None
     meaning = " or ".join(WORDS.get(word, word) for word in words)
-    run = ", ".join(f"{kind} '{other.name}'" for kind, other in parts.each() if other is not part and kind != "regularizer")
+    run = ", ".join(
+        f"{kind} '{other.name}'" for kind, other in parts.each() if other is not part and kind != "regularizer"
+    )
     return f"{kind} '{part.name}' needs `{need}` ({meaning}), which none of {run} offers"
 
 
@@ -140,10 +146,16 @@ def _advice(parts: Parts, registry: Registry, data_offers: Sequence[str] | None)
             remaining = parts.without(part)
             if not check(remaining, data_offers):
                 advice.append(f"leave out --reg {part.name}")
-                fits = [name for name in registry.names(kind) if not check(remaining.with_regularizer(registry.get(kind, name)), data_offers)]
+                fits = [
+                    name
+                    for name in registry.names(kind)
+                    if not check(remaining.with_regularizer(registry.get(kind, name)), data_offers)
+                ]
                 advice += [_names("regularizers", fits)]
         elif kind != "dataset" or data_offers is None:
-            advice.append(_names(f"{kind}s" if kind != "loss" else "losses", fitting(kind, parts, registry, data_offers)))
+            advice.append(
+                _names(f"{kind}s" if kind != "loss" else "losses", fitting(kind, parts, registry, data_offers))
+            )
     shown = [sentence for sentence in advice if sentence]
     return f"What would fit: {'; '.join(shown)}." if shown else "No single exchange of a part would make them fit."
 

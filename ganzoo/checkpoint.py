@@ -35,7 +35,8 @@ def steps(folder: Path) -> list[int]:
 
 
 def save(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
-    """Write the checkpoint of a step and remove the oldest beyond `keep` (0 keeps all). Raises RunError; old ones stay whole."""
+    """Write the checkpoint of a step and remove the oldest beyond `keep` (0 keeps all).
+    Raises RunError; old ones stay whole."""
     target = path_of(folder, step)
     tensors, values = _split(state)
     content = safetensors.torch.save(tensors)
@@ -78,18 +79,27 @@ def load(folder: Path, step: int | None = None) -> dict[str, Any]:
     if not found:
         raise CheckpointError(f"there is no checkpoint in {folder}")
     if step is not None and step not in found:
-        raise CheckpointError(f"there is no checkpoint of step {step} in {folder}; there are {', '.join(map(str, found))}")
+        raise CheckpointError(
+            f"there is no checkpoint of step {step} in {folder}; there are {', '.join(map(str, found))}"
+        )
     step = found[-1] if step is None else step
     state, problem = _read(path_of(folder, step))
     if problem:
-        whole = next((other for other in reversed(found) if other != step and not _read(path_of(folder, other))[1]), None)
-        use = f"the newest whole one is step {whole}: add --checkpoint {whole}" if whole is not None else "no other one is whole"
+        whole = next(
+            (other for other in reversed(found) if other != step and not _read(path_of(folder, other))[1]), None
+        )
+        use = (
+            f"the newest whole one is step {whole}: add --checkpoint {whole}"
+            if whole is not None
+            else "no other one is whole"
+        )
         raise CheckpointError(f"the checkpoint {path_of(folder, step)} is damaged ({problem}); {use}")
     return state
 
 
 def set_aside_damaged(folder: Path, after: int) -> None:
-    """Rename checkpoints later than a step that are not whole, so that a run that goes on from the step is not refused."""
+    """Rename checkpoints later than a step that are not whole,
+    so that a run that goes on from the step is not refused."""
     for step in steps(folder):
         if step > after and _read(path_of(folder, step))[1]:
             path_of(folder, step).rename(folder / f"damaged-{path_of(folder, step).name}")

@@ -45,7 +45,10 @@ class Choice:
             if registry.get("dataset", name).recognises(where):
                 return cls(name, {"path": str(where), **options})
         if not where.exists():
-            raise UsageError(f"--data {text}: there is no file or folder {where}, and no data set of that name; see: ganzoo list dataset")
+            raise UsageError(
+                f"--data {text}: there is no file or folder {where}, and no data set of that name; "
+                "see: ganzoo list dataset"
+            )
         raise UsageError(f"--data {text}: no installed data set reads {where}; name one: --data NAME:path={where}")
 
     def over(self, other: Choice | None) -> Choice:
@@ -58,7 +61,10 @@ class Choice:
         return {"name": self.name, "options": {key: to_json(value) for key, value in self.options.items()}}
 
     def __str__(self) -> str:
-        values = {key: str(to_json(value)) for key, value in self.options.items()}
+        values = {
+            key: ",".join(map(str, value)) if type(value) in (tuple, list) else str(value)
+            for key, value in self.options.items()
+        }
         quoted = {key: f'"{value}"' if set(value) & set(",:") else value for key, value in values.items()}
         return self.name + (":" + ",".join(f"{key}={value}" for key, value in quoted.items()) if quoted else "")
 
@@ -155,10 +161,16 @@ def resolve(registry: Registry, given: dict[str, Any], dataset: Any = None) -> C
     if architecture is None:
         raise UsageError("say what to train: ganzoo train RECIPE or ganzoo train --arch NAME; see: ganzoo list")
     architecture_part = registry.get("architecture", architecture.name)
-    data = Choice(Given.name) if dataset is not None else _pick_data(registry, asked.get("data"), base.get("data"), architecture_part)
+    data = (
+        Choice(Given.name)
+        if dataset is not None
+        else _pick_data(registry, asked.get("data"), base.get("data"), architecture_part)
+    )
     # A recipe's procedure belongs to its architecture: another architecture brings its own.
     same = base.get("arch") is None or Choice.parse(str(base["arch"])).name == architecture.name
-    procedure = _pick(asked.get("procedure"), base.get("procedure") if same else None) or Choice(architecture_part.procedure)
+    procedure = _pick(asked.get("procedure"), base.get("procedure") if same else None) or Choice(
+        architecture_part.procedure
+    )
     loss = _pick(asked.get("loss"), base.get("loss")) or Choice(_default_loss(registry, procedure.name))
     loss_part = registry.make("loss", loss.name, loss.options)
     config = Config(
@@ -202,7 +214,12 @@ def _as_given(config: Config) -> dict[str, Any]:
     """A complete config as if it had been typed."""
     words = {"arch": config.architecture, "loss": config.loss, "data": config.dataset, "procedure": config.procedure}
     rest = {key: getattr(config, key) for key in ("steps", "batch", "seed", "precision", "init")}
-    return {**{key: str(choice) for key, choice in words.items()}, **rest, "reg": tuple(map(str, config.regularizers)), "name": config.recipe}
+    return {
+        **{key: str(choice) for key, choice in words.items()},
+        **rest,
+        "reg": tuple(map(str, config.regularizers)),
+        "name": config.recipe,
+    }
 
 
 def _read(path: Path, parse: Any) -> Any:
@@ -223,7 +240,12 @@ def _pick_data(registry: Registry, flag: str | None, recipe: str | None, archite
     base = Choice.parse(recipe) if recipe else None
     text = flag or recipe or architecture.dataset
     known = text.partition(":")[0] in registry.names("dataset")
-    if not known and (text.startswith((".", "/", "~")) or "/" in text or Path(text.rpartition(":")[0] or text).exists() or Path(text).exists()):
+    if not known and (
+        text.startswith((".", "/", "~"))
+        or "/" in text
+        or Path(text.rpartition(":")[0] or text).exists()
+        or Path(text).exists()
+    ):
         return Choice.parse_path(text, registry).over(base)
     return Choice.parse(text).over(base if flag else None)
 
@@ -243,7 +265,9 @@ def _regularizers(asked: dict[str, Any], base: dict[str, Any], brought: Sequence
         chosen[choice.name] = choice.over(chosen.get(choice.name))
     for name in (*base.get("no_reg", ()), *asked.get("no_reg", ())):
         if name not in chosen:
-            raise UsageError(f"--no-reg {name}: the run has no regularizer '{name}'; it has: {', '.join(chosen) or 'none'}")
+            raise UsageError(
+                f"--no-reg {name}: the run has no regularizer '{name}'; it has: {', '.join(chosen) or 'none'}"
+            )
         del chosen[name]
     return tuple(chosen.values())
 

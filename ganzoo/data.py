@@ -61,7 +61,8 @@ class Batch:
         return len(self.sample)
 
     def map(self, change: Any) -> Batch:
-        return Batch(**{name: None if value is None else change(value) for name, value in vars(self).items()})
+        changed: dict[str, Any] = {name: None if value is None else change(value) for name, value in vars(self).items()}
+        return Batch(**changed)
 
     def __getitem__(self, rows: slice) -> Batch:
         return self.map(lambda value: value[rows])
@@ -74,7 +75,10 @@ class Batch:
         if len(batches) == 1:
             return batches[0]
         columns = {name: [getattr(batch, name) for batch in batches] for name in vars(batches[0])}
-        return Batch(**{name: None if values[0] is None else torch.cat(values) for name, values in columns.items()})
+        joined: dict[str, Any] = {
+            name: None if values[0] is None else torch.cat(values) for name, values in columns.items()
+        }
+        return Batch(**joined)
 
 
 class Collection:
@@ -168,7 +172,8 @@ class Stream:
         self._expected = (-1, 0)  # where the workers go on, and in chunks of which size
 
     def take(self, count: int, condition: Tensor | None = None) -> Batch:
-        """The next `count` samples (over all processes; each gets its share), or `count` samples meeting `condition`."""
+        """The next `count` samples (over all processes; each gets its share),
+        or `count` samples meeting `condition`."""
         if count % self.world:
             raise GanzooError(f"a batch of {count} cannot be shared among {self.world} processes")
         share = count // self.world
@@ -203,7 +208,8 @@ class Stream:
         self.position, self._ahead = state["position"], None
 
     def _take_decoded(self, start: int, count: int) -> Batch:
-        # Alone, a process reads on and on; among others it reads its share of each batch, so batches must stay one size.
+        # Alone, a process reads on and on; among others it reads its share of each batch,
+        # so batches must stay one size.
         chunk = self.chunk if self.world == 1 else count
         if self._ahead is None or self._expected != (start, chunk):
             self._begin(start, chunk)
@@ -262,6 +268,6 @@ class _Fetcher(torch.utils.data.Dataset[Any]):
 
 
 def _leave_signals_to_the_parent(_worker: int) -> None:
-    # Ctrl-C and a scheduler's signal go to a whole process group. The parent finishes its step and still needs its workers,
-    # so they leave the group; they end with the parent.
+    # Ctrl-C and a scheduler's signal go to a whole process group. The parent finishes its step and still needs its
+    # workers, so they leave the group; they end with the parent.
     os.setpgrp()

@@ -66,17 +66,31 @@ def describe(registry: Registry, name: str) -> list[dict[str, Any]]:
     if not found:
         names = {entry.part.name for entry in registry.entries()}
         raise UsageError(f"there is no part '{name}'{close(name, names)}; see: ganzoo list")
-    return [_describe_recipe(registry, entry) if entry.kind == "recipe" else _describe_part(registry, entry) for entry in found]
+    return [
+        _describe_recipe(registry, entry) if entry.kind == "recipe" else _describe_part(registry, entry)
+        for entry in found
+    ]
 
 
 def _describe_part(registry: Registry, entry: Entry) -> dict[str, Any]:
     part = entry.part
     options = [
-        {"name": option.name, "type": option.type_name, "default": None if option.required else to_json(option.default), "required": option.required}
+        {
+            "name": option.name,
+            "type": option.type_name,
+            "default": None if option.required else to_json(option.default),
+            "required": option.required,
+        }
         for option in schema(part).values()
     ]
     text = inspect.getdoc(part) or ""
-    return {**_row(registry, entry), "paper": part.paper, "text": text, "options": options, "fits": _fits(registry, entry)}
+    return {
+        **_row(registry, entry),
+        "paper": part.paper,
+        "text": text,
+        "options": options,
+        "fits": _fits(registry, entry),
+    }
 
 
 def _describe_recipe(registry: Registry, entry: Entry) -> dict[str, Any]:
@@ -97,7 +111,11 @@ def _fits(registry: Registry, entry: Entry) -> dict[str, list[str]]:
 
 def page(found: dict[str, Any]) -> str:
     """A part's description as text."""
-    lines = [f"{found['kind']} {found['name']}  ({found['package']} {found['version']})", "", found.get("text") or found["summary"]]
+    lines = [
+        f"{found['kind']} {found['name']}  ({found['package']} {found['version']})",
+        "",
+        found.get("text") or found["summary"],
+    ]
     if found["paper"]:
         lines += ["", f"Paper: {found['paper']}"]
     if "recipe" in found:
@@ -106,8 +124,15 @@ def page(found: dict[str, Any]) -> str:
         if words:
             lines += ["", f"{title}:", *(f"  {word}: {_meaning(word)}" for word in words)]
     if found["options"]:
-        defaults = {option["name"]: "required" if option["required"] else f"default {option['default']}" for option in found["options"]}
-        lines += ["", "Options:", *(f"  {option['name']} ({option['type']}; {defaults[option['name']]})" for option in found["options"])]
+        defaults = {
+            option["name"]: "required" if option["required"] else f"default {option['default']}"
+            for option in found["options"]
+        }
+        lines += [
+            "",
+            "Options:",
+            *(f"  {option['name']} ({option['type']}; {defaults[option['name']]})" for option in found["options"]),
+        ]
     lines += ["", "Fits:", *(f"  {kind}: {', '.join(names)}" for kind, names in found["fits"].items())]
     return "\n".join(lines)
 

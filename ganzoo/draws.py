@@ -19,6 +19,14 @@ def derive(seed: int, *key: object) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
+def seed_networks(seed: int, device: torch.device) -> None:
+    """Seed the generators that dropout and noise layers draw from. (`torch.manual_seed` would also ask every kind of
+    device that is not in use, and keep a stack trace for each: a third of a millisecond a step.)"""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+
+
 class Draws:
     """The random numbers of one step. Asking twice for the same purpose gives two different draws."""
 
@@ -47,7 +55,9 @@ class Draws:
     def integers(self, purpose: str, count: int, *shape: int, low: int = 0, high: int) -> Tensor:
         """Whole numbers in [low, high), shape `[count, *shape]`."""
         generator = self.generator(purpose)
-        return self._mine(torch.randint(low, high, (count * self.world, *shape), generator=generator, device=self.device))
+        return self._mine(
+            torch.randint(low, high, (count * self.world, *shape), generator=generator, device=self.device)
+        )
 
     def _mine(self, draw: Tensor) -> Tensor:
         return draw if self.world == 1 else draw.chunk(self.world)[self.rank]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .data import Batch, Spec, Stream
-from .draws import Draws, derive
+from .draws import Draws, derive, seed_networks
 from .errors import UsageError
 from .parts import Networks, Parts, Plan, Scores
 from .player import Optimizer, Player
@@ -35,7 +35,8 @@ class Turn:
     """What a player sees when it moves.
 
     name: the discriminator's. side: `discriminator` or `generator`, whoever moves. real, fake: samples [N, ...]; in a
-    generator's turn real may be None, and is scored only for a relativistic loss. label, fake_label: [N] or None. source: translation input.
+    generator's turn real may be None, and is scored only for a relativistic loss.
+    label, fake_label: [N] or None. source: translation input.
     """
 
     game: Game
@@ -113,7 +114,7 @@ class Game:
         self.step = step
         self.draws = Draws(self.seed, step, self.device, rank, world)
         self.noted = {}
-        torch.manual_seed(derive(self.seed, "networks", step, rank))
+        seed_networks(derive(self.seed, "networks", step, rank), self.device)
 
     def play(self, step: int) -> None:
         """Make the moves of one step."""
@@ -211,7 +212,9 @@ class Game:
         real = real.detach().requires_grad_() if "real" in marked else real
         fake = fake.detach().requires_grad_() if "fake" in marked else fake
         real_scores, fake_scores = self.score(real, label, name), self.score(fake, fake_label, name)
-        turn = Turn(self, player, name, "discriminator", fake, fake_scores, real, real_scores, latent, label, fake_label, source)
+        turn = Turn(
+            self, player, name, "discriminator", fake, fake_scores, real, real_scores, latent, label, fake_label, source
+        )
         self.note("score/real" + _suffix(name), real_scores.value.mean())
         self.note("score/fake" + _suffix(name), fake_scores.value.mean())
         return {f"loss/{name}": self.loss.discriminator(real_scores, fake_scores).mean(), **self.penalties(turn)}
@@ -234,8 +237,13 @@ class Game:
         """
         fake_scores = self.score(fake, fake_label, name)
         real_scores = self.score(real, label, name) if real is not None and self.loss.relativistic else None
-        turn = Turn(self, player, name, "generator", fake, fake_scores, real, real_scores, latent, label, fake_label, source)
-        return {"loss/generator" + _suffix(name): self.loss.generator(real_scores, fake_scores).mean(), **self.penalties(turn)}
+        turn = Turn(
+            self, player, name, "generator", fake, fake_scores, real, real_scores, latent, label, fake_label, source
+        )
+        return {
+            "loss/generator" + _suffix(name): self.loss.generator(real_scores, fake_scores).mean(),
+            **self.penalties(turn),
+        }
 
     def penalties(self, turn: Turn) -> dict[str, Tensor]:
         """The penalties that are due in a turn; a lazy one counts for all the steps that it skips."""
@@ -243,7 +251,9 @@ class Game:
         return {f"penalty/{part.name}{suffix}": part.penalty(turn) * part.every for part in self._due(turn.side)}
 
     def _due(self, side: str) -> list[Any]:
-        return [part for part in self.regularizers if part.does("penalty") and part.side == side and part.due(self.step)]
+        return [
+            part for part in self.regularizers if part.does("penalty") and part.side == side and part.due(self.step)
+        ]
 
     # What a run calls
 
@@ -331,7 +341,7 @@ def sample_latent_generator(
     with evaluating(generator), torch.random.fork_rng(devices=[game.device] if game.device.type == "cuda" else []):
         for start in range(0, count, chunk):
             draws = Draws(derive(seed, "sample", start), device=game.device)
-            torch.manual_seed(derive(seed, "sample", start, "networks"))
+            seed_networks(derive(seed, "sample", start, "networks"), game.device)
             latent = game.latent(chunk, draws) if given is None else given(draws, chunk)
             classes = len(game.spec.classes)
             labels = _labels(draws, chunk, classes, label) if classes else None

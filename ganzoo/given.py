@@ -41,7 +41,11 @@ def from_arrays(samples: Any, labels: Any = None, classes: tuple[str, ...] = ())
     Raises DataError."""
     samples = _tensor(samples)
     if samples.ndim < 2 or not samples.numel():
-        why = "is empty" if not samples.numel() else f"has one axis only, {tuple(samples.shape)}: cannot tell what it holds"
+        why = (
+            "is empty"
+            if not samples.numel()
+            else f"has one axis only, {tuple(samples.shape)}: cannot tell what it holds"
+        )
         raise DataError(f"the data set {why}; pictures are [N, H, W, C], points [N, D]")
     samples, spec = _described(samples)
     if labels is not None:
@@ -64,7 +68,9 @@ def _checked_labels(labels: Tensor, count: int) -> Tensor:
     if labels.shape != (count,) or labels.is_floating_point() or labels.min() < 0 or labels.max() >= MOST_CLASSES:
         span = f" from {labels.min()} to {labels.max()}" if labels.numel() else ""
         got = f"{labels.dtype} {tuple(labels.shape)}{span}"
-        raise DataError(f"labels must be whole numbers from 0 to {MOST_CLASSES - 1}, one for each of the {count} samples; got {got}")
+        raise DataError(
+            f"labels must be whole numbers from 0 to {MOST_CLASSES - 1}, one for each of the {count} samples; got {got}"
+        )
     return labels.long()
 
 
@@ -75,14 +81,19 @@ def _described(samples: Tensor) -> tuple[Tensor, Spec]:
     elif samples.ndim == 2:
         kind, samples = "tokens", samples.long()
         if samples.min() < 0 or samples.max() >= MOST_CLASSES:
-            raise DataError(f"tokens must be whole numbers from 0 to {MOST_CLASSES - 1}; got {int(samples.min())} to {int(samples.max())}")
+            raise DataError(
+                f"tokens must be whole numbers from 0 to {MOST_CLASSES - 1}; "
+                f"got {int(samples.min())} to {int(samples.max())}"
+            )
         encoding = {"vocabulary": [str(word) for word in range(int(samples.max()) + 1)]}
     elif samples.ndim in (3, 4):
         kind = "image"
         encoding = {"bits": 16} if samples.dtype == torch.uint16 else {}
         samples = _pictures(samples)
     else:
-        raise DataError(f"cannot tell what an array of shape {tuple(samples.shape)} holds; pictures are [N, H, W, C], points [N, D]")
+        raise DataError(
+            f"cannot tell what an array of shape {tuple(samples.shape)} holds; pictures are [N, H, W, C], points [N, D]"
+        )
     if samples.is_floating_point() and not torch.isfinite(samples).all():
         raise DataError("the data hold values that are infinite or not a number")
     return samples, Spec(kind, tuple(samples.shape[1:]), encoding=encoding)
@@ -117,7 +128,9 @@ class _Indexed(Collection):
         sample = torch.as_tensor(first[0] if self.labelled else first)
         kind = {1: "points", 3: "image"}.get(sample.ndim)
         if kind is None or not sample.is_floating_point():
-            raise DataError(f"items must be float tensors [C, H, W] in [-1, 1] or [D]; got {sample.dtype} {tuple(sample.shape)}")
+            raise DataError(
+                f"items must be float tensors [C, H, W] in [-1, 1] or [D]; got {sample.dtype} {tuple(sample.shape)}"
+            )
         classes = tuple(map(str, getattr(dataset, "classes", ()))) if self.labelled else ()
         self.spec = Spec(kind, tuple(sample.shape), classes)
 

@@ -4,36 +4,40 @@ Each hook is called once, when the plugin is loaded, with a function `register`.
 each value) that the plugin brings. docs/plugins.md grows a plugin from nothing.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import pluggy
 
 hookspec = pluggy.HookspecMarker("ganzoo")
 
 
 @hookspec
-def register_architectures(register):
+def register_architectures(register: Callable[[Any], None]) -> None:
     """Networks: `register(MyArchitecture)`, a subclass of `ganzoo.Architecture`."""
 
 
 @hookspec
-def register_losses(register):
-    """What scores or samples are worth: `register(MyLoss)`, a `ganzoo.AdversarialLoss` or `ganzoo.ReconstructionLoss`."""
+def register_losses(register: Callable[[Any], None]) -> None:
+    """What scores or samples are worth: `register(MyLoss)`,
+    a `ganzoo.AdversarialLoss` or `ganzoo.ReconstructionLoss`."""
 
 
 @hookspec
-def register_regularizers(register):
+def register_regularizers(register: Callable[[Any], None]) -> None:
     """Penalties, augmentations, constraints: `register(MyRegularizer)`, a subclass of `ganzoo.Regularizer`."""
 
 
 @hookspec
-def register_procedures(register):
+def register_procedures(register: Callable[[Any], None]) -> None:
     """Who moves when: `register(MyProcedure)`, a subclass of `ganzoo.Procedure`."""
 
 
 @hookspec
-def register_datasets(register):
+def register_datasets(register: Callable[[Any], None]) -> None:
     """Where samples come from: `register(MyDataset)`, a subclass of `ganzoo.Dataset`."""
 
 
 @hookspec
-def register_recipes(register):
+def register_recipes(register: Callable[[Any], None]) -> None:
     """Named combinations of parts: `register(ganzoo.Recipe(name="my-recipe", ...))`."""

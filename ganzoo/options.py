@@ -54,7 +54,7 @@ class Option:
         return _coerce(self.annotation, value)
 
 
-def schema(part_class: type) -> dict[str, Option]:
+def schema(part_class: Any) -> dict[str, Option]:
     """The options of a part, by name, from its constructor."""
     if part_class.__init__ is object.__init__:
         return {}
@@ -70,7 +70,9 @@ def bind(kind: str, part_class: Any, given: dict[str, Any]) -> dict[str, Any]:
         if word not in options:
             hint = close(word, options)
             exists = ", ".join(options) or "it has none"
-            raise UsageError(f"{kind} '{name}' has no option '{word}'{hint}. Options: {exists}. See: ganzoo show {name}")
+            raise UsageError(
+                f"{kind} '{name}' has no option '{word}'{hint}. Options: {exists}. See: ganzoo show {name}"
+            )
     values = {}
     for option in options.values():
         if option.name not in given:

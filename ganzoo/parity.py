@@ -1,7 +1,8 @@
 """Official networks rebuilt from recorded numbers.
 
-A recording is a safetensors file: weights under their official names behind a prefix (`G.`, `D.`, `F.`), inputs and outputs, and in
-its metadata the `source` and the `config` that built them. Architectures say through `official()` which they rebuild.
+A recording is a safetensors file: weights under their official names behind a prefix (`G.`, `D.`, `F.`), inputs and
+outputs, and in its metadata the `source` and the `config` that built them.
+Architectures say through `official()` which they rebuild.
 """
 
 from __future__ import annotations
@@ -34,16 +35,26 @@ def compare(path: Path) -> dict[str, Any]:
     made = official.outputs(networks, recorded)
     outputs = [_compare_group(group, recorded, made) for group in dict.fromkeys(map(_group, made))]
     passed = all(output["passed"] for output in outputs)
-    return {"file": str(path), "architecture": architecture, "source": metadata["source"], "passed": passed, "outputs": outputs}
+    return {
+        "file": str(path),
+        "architecture": architecture,
+        "source": metadata["source"],
+        "passed": passed,
+        "outputs": outputs,
+    }
 
 
 def report(results: list[dict[str, Any]]) -> str:
     """The comparison as text."""
     lines = []
     for result in results:
-        lines.append(f"{result['file']}: {'equal' if result['passed'] else 'NOT EQUAL'}  ({result['architecture']}; {result['source']})")
+        lines.append(
+            f"{result['file']}: {'equal' if result['passed'] else 'NOT EQUAL'}  "
+            f"({result['architecture']}; {result['source']})"
+        )
         lines += [
-            f"  {output['name']:<16} largest difference {output['error']:.1e} of the largest value, allowed {output['tolerance']:.0e}"
+            f"  {output['name']:<16} largest difference {output['error']:.1e} of the largest value, "
+            f"allowed {output['tolerance']:.0e}"
             f"{'' if output['passed'] else '  FAILED'}"
             for output in result["outputs"]
         ]
@@ -60,12 +71,18 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 def _find(registry: Registry, source: str, path: Path) -> tuple[str, Official]:
     """The architecture that rebuilds what this source built."""
-    known = [(name, official) for name in registry.names("architecture") for official in registry.get("architecture", name).official()]
+    known = [
+        (name, official)
+        for name in registry.names("architecture")
+        for official in registry.get("architecture", name).official()
+    ]
     for name, official in known:
         if official.source in source:
             return name, official
     sources = ", ".join(official.source for _, official in known)
-    raise UsageError(f"{path} was recorded from '{source}', which no installed architecture rebuilds; known sources: {sources}")
+    raise UsageError(
+        f"{path} was recorded from '{source}', which no installed architecture rebuilds; known sources: {sources}"
+    )
 
 
 def _load(network: nn.Module, official_state: dict[str, Tensor], official: Official, path: Path) -> None:
@@ -76,7 +93,9 @@ def _load(network: nn.Module, official_state: dict[str, Tensor], official: Offic
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise GanzooError(f"{path}: the weights do not fit the rebuilt network: {' '.join(str(error).split())}") from None
+        raise GanzooError(
+            f"{path}: the weights do not fit the rebuilt network: {' '.join(str(error).split())}"
+        ) from None
 
 
 def _group(name: str) -> str:
@@ -94,6 +113,10 @@ def _compare_group(group: str, recorded: dict[str, Tensor], made: dict[str, Tens
     errors = []
     for name in names:
         same_size = made[name].numel() == recorded[name].numel()
-        errors.append(float((made[name].detach().reshape(recorded[name].shape) - recorded[name]).abs().max()) if same_size else float("inf"))
+        errors.append(
+            float((made[name].detach().reshape(recorded[name].shape) - recorded[name]).abs().max())
+            if same_size
+            else float("inf")
+        )
     error = max(errors) / max(scale, 1e-30)
     return {"name": group, "error": error, "tolerance": tolerance, "passed": error <= tolerance}

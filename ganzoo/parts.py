@@ -42,12 +42,14 @@ class Part:
 
     @classmethod
     def summary(cls) -> str:
-        """The first sentence of the docstring."""
+        """The docstring's first paragraph, which is one sentence."""
         return " ".join((inspect.getdoc(cls) or "").split("\n\n")[0].split())
 
 
 def _joined(cls: type, attribute: str) -> tuple[str, ...]:
     """A subclass's words and its bases', without repeats."""
+    if isinstance(cls.__dict__.get(attribute), str):
+        raise TypeError(f"{cls.__name__}.{attribute} is text; write a tuple of words")
     return tuple(dict.fromkeys(word for base in cls.__mro__ for word in base.__dict__.get(attribute, ())))
 
 
@@ -166,11 +168,12 @@ class ReconstructionLoss(Loss):
 
 
 class Regularizer(Part):
-    """At most five verbs, each doing nothing unless overridden. Overriding one adds the word for who calls it to `needs`.
+    """At most five verbs, each doing nothing unless overridden.
+    Overriding one adds the word for who calls it to `needs`.
 
     every: a penalty is computed every so many steps, and scaled so that its weight does not depend on it. side: whose
-    move the penalty belongs to. differentiates: what of the turn needs a gradient when the penalty is due, so that it is
-    marked before it is scored and nothing runs twice.
+    move the penalty belongs to. differentiates: what of the turn needs a gradient when the penalty is due, so that it
+    is marked before it is scored and nothing runs twice.
     """
 
     kind = "regularizer"
@@ -263,7 +266,8 @@ class Dataset(Part):
         return False
 
     def decode(self, samples: Tensor, spec: Spec) -> Any:
-        """Samples as people keep them: pictures as uint8 [N, H, W, C], tokens as lines of text, a table's rows, else numbers."""
+        """Samples as people keep them: pictures as uint8 [N, H, W, C], tokens as lines of text, a table's rows,
+        else numbers."""
         from .samples import decode
 
         return decode(samples, spec)

@@ -56,9 +56,17 @@ class Player:
         loss_scaling: bool = False,
         after: Callable[[], None] | None = None,
     ):
-        self.name, self.modules, self.schedule, self.clip_norm, self.after = name, dict(modules), schedule, clip_norm, after
+        self.name, self.modules, self.schedule, self.clip_norm, self.after = (
+            name,
+            dict(modules),
+            schedule,
+            clip_norm,
+            after,
+        )
         self.parameters = {
-            f"{module}.{key}": parameter for module, found in modules.items() for key, parameter in found.named_parameters()
+            f"{module}.{key}": parameter
+            for module, found in modules.items()
+            for key, parameter in found.named_parameters()
         }
         groups = [
             {"params": list(found.parameters()), "lr": optimizer.rate * (rates or {}).get(module, 1.0)}
@@ -69,10 +77,10 @@ class Player:
         self.device = next(iter(self.parameters.values())).device
         self.scaler = torch.amp.GradScaler(self.device.type) if loss_scaling else None
         self.logged: dict[str, Tensor] = {}  # the terms of its last move, detached
+        self.may_wait = self.device.type == "cpu"  # reading a number from a GPU stops it; from a CPU it is free
         self._moved = True
-        self._watched: list[str] = []
-        self._failed: Tensor | None = None  # which of the watched values were not finite, the first time one was not
-        self._failed_step: Tensor | None = None
+        # By the names of what was watched: the step at which something was not finite (0: never), and what was finite.
+        self._failures: dict[tuple[str, ...], tuple[Tensor, Tensor]] = {}
 
     def accumulate(self, terms: Mapping[str, Tensor]) -> None:
         """Add the gradient of the sum of these scalars to the player's own parameters."""
@@ -89,7 +97,7 @@ class Player:
     def step(self, step: int) -> None:
         """Move: guard, clip, update, project. A move with a non-finite term or gradient changes nothing."""
         found = {name: parameter for name, parameter in self.parameters.items() if parameter.grad is not None}
-        gradients = [parameter.grad for parameter in found.values()]
+        gradients = [parameter.grad for parameter in found.values() if parameter.grad is not None]
         self._moved = True
         if not gradients:
             return
@@ -109,78 +117,66 @@ class Player:
             self.after()
 
     def _move(self, step: int, layers: list[str], norms: Tensor) -> None:
-        if self.scaler is not None:  # an overflowing gradient is part of loss scaling; a vanished scale is not
-            scale = torch.tensor([self.scaler.get_scale()])
-            watched = {"loss scale": torch.where(scale >= 1, scale, torch.nan)}
-        else:
-            watched = {"gradients": norms}
-        terms = torch.stack(list(self.logged.values())).to(norms)
-        finite = torch.isfinite(torch.cat([terms, *(value.to(norms) for value in watched.values())]))
-        self._watched = [*self.logged, *(f"the gradient of {layer}" for layer in layers if self.scaler is None)]
-        if self.scaler is not None:
-            self._watched.append("the loss scale")
+        """Update, unless something watched is not finite; then remember what and when, the first time."""
+        names, values = self._watch(layers, norms)
+        finite = torch.isfinite(values)
         healthy = finite.all()
-        if self.device.type == "cpu":
-            if not healthy:
-                self._remember(finite, torch.tensor(step))
-                return
-            self._update()
-            return
-        self._update_on_device(healthy)
-        if self._failed is None:
-            self._remember(torch.ones_like(finite), torch.zeros((), dtype=torch.int64, device=self.device))
-        assert self._failed is not None and self._failed_step is not None
-        first = ~healthy & (self._failed_step == 0)
-        self._failed = torch.where(first, finite, self._failed)
-        self._failed_step = torch.where(first, step, self._failed_step)
-
-    def _update(self) -> None:
-        if self.scaler is None:
-            self.optimizer.step()
-        else:
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
-
-    def _update_on_device(self, healthy: Tensor) -> None:
-        """Skip a bad update without asking the device: fused optimizers look at `found_inf` themselves."""
-        if self.scaler is not None:
-            self._update()
-        elif self.optimizer.param_groups[0].get("fused"):
+        # By what was watched: a lazy penalty is a term in some steps only.
+        when, what = self._failures.get(names, (torch.zeros_like(healthy, dtype=torch.int64), torch.ones_like(finite)))
+        first = ~healthy & (when == 0)
+        self._failures[names] = torch.where(first, step, when), torch.where(first, finite, what)
+        if self.scaler is not None:  # it looks for overflow by itself, and skips
+            if not self.may_wait or healthy:
+                self.scaler.step(self.optimizer)
+                self.scaler.update()
+        elif not self.may_wait and self.optimizer.param_groups[0].get("fused"):
+            # Fused optimizers look at `found_inf` on the device, so nobody waits for it.
             self.optimizer.grad_scale, self.optimizer.found_inf = None, (~healthy).float()  # type: ignore[attr-defined]
             self.optimizer.step()
-        elif healthy:  # rmsprop has no fused form: this waits for the device
+        elif healthy:
             self.optimizer.step()
 
-    def _remember(self, finite: Tensor, step: Tensor) -> None:
-        if self._failed_step is None or (self.device.type == "cpu" and not self._failed_step):
-            self._failed, self._failed_step = finite, step
+    def _watch(self, layers: list[str], norms: Tensor) -> tuple[tuple[str, ...], Tensor]:
+        """What must be finite, by name: every term, and every layer's gradient or (in fp16) the loss scale."""
+        terms = torch.stack(list(self.logged.values())).to(norms)
+        if self.scaler is None:
+            return (*self.logged, *(f"the gradient of {layer}" for layer in layers)), torch.cat([terms, norms])
+        # A gradient that overflows is part of loss scaling; a scale that has fallen to nothing is not.
+        scale = norms.new_tensor([self.scaler.get_scale()])
+        return (*self.logged, "the loss scale"), torch.cat([terms, torch.where(scale >= 1, scale, torch.nan)])
 
     def look(self) -> None:
         """Raise NonFiniteError, naming loss, penalty or layer, if a move was refused since the start."""
-        if self._failed_step is None or not self._failed_step:
+        failed = [(int(when), names, what) for names, (when, what) in self._failures.items() if when]
+        if not failed:
             return
-        assert self._failed is not None
-        bad = [name for name, finite in zip(self._watched, self._failed.tolist(), strict=False) if not finite]
+        step, names, what = min(failed, key=lambda failure: failure[0])
+        bad = [name for name, finite in zip(names, what.tolist(), strict=True) if not finite]
         terms = [name for name in bad if not name.startswith("the ")]
         culprits = [*terms[:3], *[name for name in bad if name not in terms][:1]]
         raise NonFiniteError(
-            f"step {int(self._failed_step)}: {' and '.join(culprits)} became infinite or not a number. "
+            f"step {step}: {' and '.join(culprits)} became infinite or not a number. "
             "The update was not applied and nothing was saved after it"
         )
 
+    def _place(self, moment: str) -> torch.device:
+        """Where the optimizer keeps a moment: a fused one counts its steps beside the parameters,
+        the others on the CPU."""
+        counts = moment == "step" and not self.optimizer.param_groups[0].get("fused")
+        return torch.device("cpu") if counts else self.device
+
     def state(self) -> dict[str, Any]:
-        names = dict(zip(self.parameters.values(), self.parameters, strict=True))
         moments = {
-            names[parameter]: {key: value for key, value in values.items() if isinstance(value, Tensor)}
-            for parameter, values in self.optimizer.state.items()
+            name: {key: value for key, value in self.optimizer.state[parameter].items() if isinstance(value, Tensor)}
+            for name, parameter in self.parameters.items()
+            if parameter in self.optimizer.state
         }
         return {"optimizer": moments, "scaler": None if self.scaler is None else self.scaler.state_dict()}
 
     def load(self, state: dict[str, Any]) -> None:
         for name, values in state.get("optimizer", {}).items():
             parameter = self.parameters[name]
-            # `step` stays where the optimizer wants it: on the parameter's device only when it is fused on a GPU.
-            self.optimizer.state[parameter] = {key: value.to(self.device).clone() for key, value in values.items()}
+            self.optimizer.state[parameter] = {key: value.to(self._place(key)).clone() for key, value in values.items()}
         if self.scaler is not None:
             self.scaler.load_state_dict(state["scaler"])
 

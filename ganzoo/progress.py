@@ -19,7 +19,13 @@ class Progress:
             return
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = [TextColumn("step"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn()]
+        columns = [
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        ]
         self._bar = Progress(*columns, TextColumn("left  {task.fields[numbers]}"))
         self._task = self._bar.add_task("train", total=steps, completed=step, rate="", numbers="")
         self._bar.start()

@@ -1,7 +1,7 @@
 """Every part that is installed, where it came from, and what is broken.
 
-Plugins are loaded one by one from the entry points of group `ganzoo`, so that a broken one fails alone. Built-in plugins
-come the same way as a stranger's.
+Plugins are loaded one by one from the entry points of group `ganzoo`, so that a broken one fails alone.
+Built-in plugins come the same way as a stranger's.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ class Registry:
                 version = (point.dist.version if point.dist else "") or ""
                 try:
                     self.add(point.load(), package, version)
-                # A stranger's module may raise anything while it is imported, and must not take the others down with it.
+                # A stranger's module may raise anything while it is imported,
+                # and must not take the others down with it.
                 except BaseException as error:
                     if interrupts:
                         raise KeyboardInterrupt from None
@@ -103,7 +104,10 @@ class Registry:
             return None
         packages = " and ".join(sorted({f"{other.package} {other.version}".strip() for other in found}))
         if len({other.package for other in found}) == 1:
-            return f"{entry.kind} '{entry.part.name}' is registered {len(found)} times by {packages}; a name stands for one part"
+            return (
+                f"{entry.kind} '{entry.part.name}' is registered {len(found)} times by {packages}; "
+                "a name stands for one part"
+            )
         return f"{entry.kind} '{entry.part.name}' is registered by {packages}; uninstall one of them"
 
     def find(self, kind: str, name: str) -> Entry:
@@ -147,8 +151,10 @@ def _collect(manager: pluggy.PluginManager, plugin: Any) -> Iterator[tuple[str, 
     for kind, hook in HOOKS.items():
         for implementation in getattr(manager.hook, hook).get_hookimpls():
             if implementation.plugin is plugin:
+                if not implementation.argnames:
+                    raise TypeError(f"{hook} takes `register`, the function to call with each part")
                 found: list[Any] = []
-                implementation.function(*([found.append] if implementation.argnames else []))
+                implementation.function(found.append)
                 for part in found:
                     yield kind, _checked(kind, hook, part)
 
@@ -157,7 +163,9 @@ def _checked(kind: str, hook: str, part: Any) -> Any:
     base = KINDS[kind]
     right = isinstance(part, base) if kind == "recipe" else isinstance(part, type) and issubclass(part, base)
     if not right:
-        raise TypeError(f"{hook} takes {'values' if kind == 'recipe' else 'subclasses'} of ganzoo.{base.__name__}, got {part!r}")
+        raise TypeError(
+            f"{hook} takes {'values' if kind == 'recipe' else 'subclasses'} of ganzoo.{base.__name__}, got {part!r}"
+        )
     if not isinstance(part.name, str) or not part.name:
         raise TypeError(f"{part!r} has no name")
     return part
@@ -170,7 +178,8 @@ def _package(point: metadata.EntryPoint) -> str:
 
 @contextmanager
 def _noticing_interrupts() -> Iterator[list[int]]:
-    """The signals of Ctrl-C that come meanwhile: they end the command, while a plugin's own KeyboardInterrupt does not."""
+    """The signals of Ctrl-C that come meanwhile: they end the command,
+    while a plugin's own KeyboardInterrupt does not."""
     noticed: list[int] = []
 
     def notice(number: int, _frame: Any) -> None:

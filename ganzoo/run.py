@@ -120,14 +120,26 @@ class Run:
     # What a user calls
 
     def sample(
-        self, count: int = 64, seed: int = 0, label: int | str | None = None, step: int | None = None, device: str = "cpu"
+        self,
+        count: int = 64,
+        seed: int = 0,
+        label: int | str | None = None,
+        step: int | None = None,
+        device: str = "cpu",
     ) -> Tensor:
-        """Samples `[count, *spec.shape]` of the newest checkpoint (or of a step's): sample i depends on seed and i alone."""
+        """Samples `[count, *spec.shape]` of the newest checkpoint (or of a step's):
+        sample i depends on seed and i alone."""
         game = self.game(step, device)
         return game.procedure.sample(game, count, seed, self.label_index(label))
 
     def write(
-        self, path: str | Path, count: int = 64, seed: int = 0, label: int | str | None = None, step: int | None = None, device: str = "auto"
+        self,
+        path: str | Path,
+        count: int = 64,
+        seed: int = 0,
+        label: int | str | None = None,
+        step: int | None = None,
+        device: str = "auto",
     ) -> None:
         """Samples as a file; the suffix says in which form (see samples.py)."""
         path, index = Path(path), self.label_index(label)
@@ -206,17 +218,26 @@ def _refuse_another(path: Path, there: dict[str, Any], here: dict[str, Any]) -> 
         return
     flat_there, flat_here = _flat(there), _flat(here)
     differ = [key for key in {**flat_there, **flat_here} if flat_there.get(key) != flat_here.get(key)]
-    told = "; ".join(f"{key} is {flat_there.get(key, 'absent')} there and {flat_here.get(key, 'absent')} here" for key in differ[:3])
+    told = "; ".join(
+        f"{key} is {flat_there.get(key, 'absent')} there and {flat_here.get(key, 'absent')} here" for key in differ[:3]
+    )
     hint = ". Its schedule is tied to the number of steps" if differ == ["steps"] or "steps" in differ else ""
     raise RunError(f"{path} holds another run: {told}{hint}. Ask for the same run, or name another folder with --out")
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
     if isinstance(values, list):
-        values = {str(value.get("name", index) if isinstance(value, dict) else index): value for index, value in enumerate(values)}
+        values = {
+            str(value.get("name", index) if isinstance(value, dict) else index): value
+            for index, value in enumerate(values)
+        }
     if not isinstance(values, dict):
         return {prefix: values}
-    return {path: leaf for key, value in values.items() for path, leaf in _flat(value, f"{prefix}.{key}" if prefix else key).items()}
+    return {
+        path: leaf
+        for key, value in values.items()
+        for path, leaf in _flat(value, f"{prefix}.{key}" if prefix else key).items()
+    }
 
 
 def _versions() -> dict[str, str]:
@@ -230,4 +251,3 @@ def _packages(registry: Registry, config: Config) -> dict[str, str]:
     chosen += [("regularizer", choice) for choice in config.regularizers]
     found = {f"{kind} {choice.name}": registry.find(kind, choice.name) for kind, choice in chosen}
     return {name: f"{entry.package} {entry.version}".strip() for name, entry in found.items()}
-

@@ -15,7 +15,6 @@ from .data import Spec
 from .errors import RunError, UsageError
 
 
-
 def preview(spec: Spec) -> str:
     """The suffix of the form in which people look at samples of this kind."""
     return (*_FORMS.get(spec.kind, ()), ".npz")[0]
@@ -41,7 +40,9 @@ def check_suffix(path: Path, spec: Spec) -> None:
     """Raise UsageError unless samples of this kind can be written in the form that the path's suffix names."""
     fits = (*_FORMS.get(spec.kind, ()), ".npz")
     if path.suffix.lower() not in fits:
-        raise UsageError(f"cannot write {spec.kind} samples as '{path.name}'; use a name that ends in {', '.join(fits)}")
+        raise UsageError(
+            f"cannot write {spec.kind} samples as '{path.name}'; use a name that ends in {', '.join(fits)}"
+        )
 
 
 def write(path: Path, decoded: Any, spec: Spec, labels: Any = None) -> None:
@@ -56,7 +57,7 @@ def write(path: Path, decoded: Any, spec: Spec, labels: Any = None) -> None:
 
 
 def _write_npz(path: Path, decoded: Any, _spec: Spec, labels: Any) -> None:
-    arrays = {"samples": numpy.asarray(decoded)}
+    arrays: dict[str, Any] = {"samples": numpy.asarray(decoded)}
     if labels is not None:
         arrays["labels"] = numpy.asarray(labels)
     numpy.savez_compressed(path, **arrays)

@@ -25,7 +25,12 @@ def write_plugin(name: str, out: Path | None = None) -> Path:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} exists and is not an empty folder; name another one with --out")
     module = name.replace("-", "_")
-    words = {"name": name, "module": module, "package": f"ganzoo_{module}", "Title": "".join(word.title() for word in name.split("-"))}
+    words = {
+        "name": name,
+        "module": module,
+        "package": f"ganzoo_{module}",
+        "Title": "".join(word.title() for word in name.split("-")),
+    }
     try:
         for template in sorted(TEMPLATES.rglob("*.txt")):
             path = folder / _place(template.relative_to(TEMPLATES), words["package"])
@@ -43,11 +48,17 @@ def _place(template: Path, package: str) -> Path:
 
 def _check_name(name: str) -> None:
     if name.startswith("ganzoo-"):
-        raise UsageError(f"the package's name gets the prefix ganzoo- by itself; write: ganzoo plugin new {name.removeprefix('ganzoo-')}")
+        raise UsageError(
+            "the package's name gets the prefix ganzoo- by itself; "
+            f"write: ganzoo plugin new {name.removeprefix('ganzoo-')}"
+        )
     if not _NAME.fullmatch(name):
         words = re.findall("[a-z0-9]+", name.lower())
         better = "-".join(words).lstrip("0123456789-") or "crystal"
-        raise UsageError(f"'{name}' cannot name a package: use small letters, digits and single hyphens, a letter first, such as: {better}")
+        raise UsageError(
+            f"'{name}' cannot name a package: use small letters, digits and single hyphens, "
+            f"a letter first, such as: {better}"
+        )
     if taken := _taken(name):
         raise UsageError(f"the name '{name}' is taken: {taken}; choose another one")
 

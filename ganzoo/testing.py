@@ -1,4 +1,5 @@
-"""The zoo's own checks for a plugin: `check_plugin(module)` in a package's tests, `ganzoo plugin check` for what is installed.
+"""The zoo's own checks for a plugin: `check_plugin(module)` in a package's tests,
+`ganzoo plugin check` for what is installed.
 
 A part is looked at (its words, its options, its documentation) and then played in a few runs with installed parts, all
 with their `tiny` options and with data that need no file. Playing asks what training, continuing and sampling rely on.
@@ -42,7 +43,10 @@ def check_plugin(plugin: types.ModuleType) -> None:
     except Exception as error:
         raise CheckError(f"plugin {plugin.__name__} cannot be registered: {told(error)}") from error
     if not own.entries():
-        raise CheckError(f"plugin {plugin.__name__} registers no part: it needs a function such as register_losses(register) marked @hookimpl")
+        raise CheckError(
+            f"plugin {plugin.__name__} registers no part: "
+            "it needs a function such as register_losses(register) marked @hookimpl"
+        )
     registry = Registry().load_installed()
     if not registry.holds(plugin):
         registry.add(plugin, package=plugin.__name__)
@@ -60,7 +64,8 @@ def check_installed(package: str | None, say: Callable[[str], Any]) -> int:
     chosen = packages if package is None else {name for name in packages if _normal(name) == _normal(package)}
     if not chosen:
         raise UsageError(
-            f"no installed package '{package}' has ganzoo plugins{close(str(package), packages)}; there are: {', '.join(sorted(packages))}"
+            f"no installed package '{package}' has ganzoo plugins{close(str(package), packages)}; "
+            f"there are: {', '.join(sorted(packages))}"
         )
     failures = 0
     opened: dict[str, Collection] = {}
@@ -112,17 +117,25 @@ def _check_documented(entry: Entry) -> None:
     if not entry.part.__doc__:
         raise problem_of(entry, "it has no docstring; `ganzoo list` prints its first sentence")
     if not summary(entry.part).endswith("."):
-        raise problem_of(entry, "the first paragraph of its docstring must be a sentence that ends with a full stop, for `ganzoo list`")
+        raise problem_of(
+            entry,
+            "the first paragraph of its docstring must be a sentence that ends with a full stop, for `ganzoo list`",
+        )
     text = inspect.getdoc(entry.part) or ""
     for option in schema(entry.part):
         if not _describes(text, option):
-            raise problem_of(entry, f"its docstring says nothing about the option '{option}'; add a line `{option}: ...` under `Args:`")
+            raise problem_of(
+                entry,
+                f"its docstring says nothing about the option '{option}'; add a line `{option}: ...` under `Args:`",
+            )
 
 
 def _describes(text: str, option: str) -> bool:
     """`option: ...` under Args, or `option` in backticks; `side_...` stands for all options that begin so."""
     stems = [option[: end.end()] + "..." for end in re.finditer("_", option)]
-    return bool(re.search(rf"^\s+{option}: ", text, re.MULTILINE)) or any(f"`{word}`" in text for word in (option, *stems))
+    return bool(re.search(rf"^\s+{option}: ", text, re.MULTILINE)) or any(
+        f"`{word}`" in text for word in (option, *stems)
+    )
 
 
 def _check_options(entry: Entry) -> None:
@@ -131,7 +144,9 @@ def _check_options(entry: Entry) -> None:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise problem_of(entry, f"its constructor takes *{parameter.name}; options must be named one by one")
         if parameter.annotation is parameter.empty:
-            raise problem_of(entry, f"its option '{parameter.name}' has no type; write `{parameter.name}: int = 1` or the like")
+            raise problem_of(
+                entry, f"its option '{parameter.name}' has no type; write `{parameter.name}: int = 1` or the like"
+            )
     for option in schema(entry.part).values():
         _check_option(entry, option)
     if not needs_path(entry.part):
@@ -141,12 +156,17 @@ def _check_options(entry: Entry) -> None:
 def _check_option(entry: Entry, option: Option) -> None:
     if not _readable(option.annotation):
         known = "bool, int, float, str, ganzoo.Size, Literal, a tuple of one of them, or one of them | None"
-        raise problem_of(entry, f"its option '{option.name}' has the type {option.type_name}, which no command line can give; use {known}")
+        raise problem_of(
+            entry,
+            f"its option '{option.name}' has the type {option.type_name}, which no command line can give; use {known}",
+        )
     if option.required:
         return
     written = json.loads(json.dumps(to_json(option.default)))
     if option.coerce(written) != option.default:
-        raise problem_of(entry, f"the default {option.default!r} of its option '{option.name}' is not a {option.type_name}")
+        raise problem_of(
+            entry, f"the default {option.default!r} of its option '{option.name}' is not a {option.type_name}"
+        )
 
 
 def _readable(annotation: Any) -> bool:
@@ -163,7 +183,11 @@ def _check_words(entry: Entry) -> None:
             raise problem_of(entry, f'{title} is text; write a tuple of words, such as {title} = ("image",)')
         for word in (word for need in words for word in need.split("|")):
             if word not in WORDS and not _OWN_WORD.fullmatch(word):
-                raise problem_of(entry, f"{title} the unknown word '{word}'{close(word, WORDS)}; a word of your own is written package.word")
+                raise problem_of(
+                    entry,
+                    f"{title} the unknown word '{word}'{close(word, WORDS)}; "
+                    "a word of your own is written package.word",
+                )
 
 
 def _check_verbs(entry: Entry) -> None:
@@ -186,7 +210,10 @@ def _check_recipe(registry: Registry, entry: Entry) -> str:
         form = {**vars(recipe), **recipe.variants.get(variant, {})}
         data = Choice.parse(form["data"])
         missing = "path" not in data.options and needs_path(registry.get("dataset", data.name))
-        asked = {"recipe": f"{recipe.name}:{variant}" if variant else recipe.name, "data": f"{data.name}:path=." if missing else None}
+        asked = {
+            "recipe": f"{recipe.name}:{variant}" if variant else recipe.name,
+            "data": f"{data.name}:path=." if missing else None,
+        }
         require(resolve(registry, asked).make(registry), registry)
     return f"fits, also as {', '.join(recipe.variants)}" if recipe.variants else "fits"
 
@@ -205,12 +232,19 @@ def _check_runs(registry: Registry, entry: Entry, opened: dict[str, Collection])
         try:
             check_run(entry, Trial(registry, chosen, opened))
             played += 1
-        except (Mismatch, SizeError, DataError) as refusal:  # not every size, and not every pair of options, is possible
+        except (
+            Mismatch,
+            SizeError,
+            DataError,
+        ) as refusal:  # not every size, and not every pair of options, is possible
             refusals.append(str(refusal))
         if played == RUNS:
             break
     if not played:
-        raise problem_of(entry, f"no run with it could be built: {refusals[0] if refusals else 'every data set that fits needs a path'}")
+        raise problem_of(
+            entry,
+            f"no run with it could be built: {refusals[0] if refusals else 'every data set that fits needs a path'}",
+        )
     return f"{played} run{'s' if played > 1 else ''}"
 
 
@@ -227,9 +261,13 @@ def _check_collection(entry: Entry, collection: Collection) -> None:
     if spec.kind == "image" and not (batch.sample.is_floating_point() and batch.sample.abs().max() <= 1):
         raise problem_of(entry, "its pictures must be floats in [-1, 1]")
     if spec.classes and (
-        batch.label is None or batch.label.dtype != torch.int64 or not 0 <= int(batch.label.min()) <= int(batch.label.max()) < len(spec.classes)
+        batch.label is None
+        or batch.label.dtype != torch.int64
+        or not 0 <= int(batch.label.min()) <= int(batch.label.max()) < len(spec.classes)
     ):
-        raise problem_of(entry, f"its labels must be whole numbers (int64) from 0 to {len(spec.classes) - 1}, one per sample")
+        raise problem_of(
+            entry, f"its labels must be whole numbers (int64) from 0 to {len(spec.classes) - 1}, one per sample"
+        )
     if not torch.equal(batch.sample, collection.fetch([0, len(collection) - 1]).sample):
         raise problem_of(entry, "fetching the same samples twice gave different ones")
 

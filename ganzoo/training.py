@@ -147,7 +147,9 @@ def execute(
         return play(game, run, config.steps, every, seconds, progress, tensorboard)
 
 
-def build(config: Config, parts: Parts, collection: Collection, device: torch.device, workers: int | None = None) -> Game:
+def build(
+    config: Config, parts: Parts, collection: Collection, device: torch.device, workers: int | None = None
+) -> Game:
     """The game, refused with SizeError if what it generates has not the shape of the data."""
     if workers is None:
         workers = min(4, os.cpu_count() or 1) if collection.decodes else 0
@@ -166,7 +168,9 @@ def build(config: Config, parts: Parts, collection: Collection, device: torch.de
     made = tuple(parts.procedure.sample(game, 2, config.seed).shape)
     if made != (2, *collection.spec.shape):
         name = parts.architecture.name
-        raise SizeError(f"architecture '{name}' makes samples of shape {made[1:]}, the data have {collection.spec.shape}")
+        raise SizeError(
+            f"architecture '{name}' makes samples of shape {made[1:]}, the data have {collection.spec.shape}"
+        )
     return game
 
 
@@ -191,11 +195,17 @@ def play(
                     now = time.perf_counter()
                     took, marked = (now - marked) / (step - marked_step), now
                     marked_step = step
-                    record = {"step": step, "seconds": round(now - began, 3), "samples_per_second": round(game.batch / took, 2), **game.numbers()}
+                    record = {
+                        "step": step,
+                        "seconds": round(now - began, 3),
+                        "samples_per_second": round(game.batch / took, 2),
+                        **game.numbers(),
+                    }
                     run.log(record)
                     progress.show({**record, "seconds_per_step": took}, steps)
-                    for name, value in record.items() if writer else ():
-                        writer.add_scalar(name, value, step)
+                    if writer is not None:
+                        for name, value in record.items():
+                            writer.add_scalar(name, value, step)
                 progress.advance(step)
                 if last or _due(step, every.sample):
                     game.look()
@@ -208,7 +218,10 @@ def play(
     finally:
         progress.stop()
     if stop.signal is not None and game.step < steps:
-        progress.say(f"stopped by {signal.Signals(stop.signal).name} after step {game.step}; saved. The same command goes on from there")
+        progress.say(
+            f"stopped by {signal.Signals(stop.signal).name} after step {game.step}; saved. "
+            "The same command goes on from there"
+        )
         return Trained(run, picture, stop.signal)
     return Trained(run, picture, None)
 
@@ -221,11 +234,15 @@ def initialise(game: Game, source: str) -> str:
     for name, network in game.networks.all().items():
         own = network.state_dict()
         total += len(own)
-        same = {key: value for key, value in found.get(name, {}).items() if key in own and own[key].shape == value.shape}
+        same = {
+            key: value for key, value in found.get(name, {}).items() if key in own and own[key].shape == value.shape
+        }
         taken += len(same)
         network.load_state_dict({**own, **same})
     if not taken:
-        raise RunError(f"--init {source}: no tensor of that run has the name and shape of one here; is it the same architecture?")
+        raise RunError(
+            f"--init {source}: no tensor of that run has the name and shape of one here; is it the same architecture?"
+        )
     game.procedure.start(game)  # averages start from the new weights
     return f"took {taken} of {total} tensors from {source}"
 
@@ -237,13 +254,14 @@ def _due(step: int, every: int) -> bool:
 @contextmanager
 def listening() -> Iterator[Stop]:
     """Turn the first SIGINT or SIGTERM into a request to stop; a second one acts as it always does."""
-    stop, before = Stop(), {}
+    stop = Stop()
+    before: dict[int, Any] = {}
 
     def ask(number: int, _frame: Any) -> None:
         stop.signal = number
         signal.signal(number, before[number])
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in map(int, (signal.SIGINT, signal.SIGTERM)):
         try:
             before[number] = signal.signal(number, ask)
         except ValueError:  # not in the main thread: signals belong to somebody else
@@ -277,5 +295,7 @@ def _tensorboard(path: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise UsageError("--tensorboard needs the tensorboard package; install it with: pip install 'ganzoo[tensorboard]'") from None
+        raise UsageError(
+            "--tensorboard needs the tensorboard package; install it with: pip install 'ganzoo[tensorboard]'"
+        ) from None
     return SummaryWriter(path / "tensorboard")

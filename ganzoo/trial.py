@@ -37,8 +37,11 @@ def problem_of(entry: Entry, what: str) -> CheckError:
 
 
 def candidates(registry: Registry, entry: Entry) -> Iterator[dict[str, Any]]:
-    """Runs to play, the likeliest first: of this package's and the zoo's own parts, the architecture with what it is at home with."""
-    trusted = {(other.kind, other.part.name) for other in registry.entries() if other.package in (entry.package, "ganzoo")}
+    """Runs to play, the likeliest first: of this package's and the zoo's own parts,
+    the architecture with what it is at home with."""
+    trusted = {
+        (other.kind, other.part.name) for other in registry.entries() if other.package in (entry.package, "ganzoo")
+    }
 
     def strange(run: dict[str, Any]) -> tuple[int, bool, bool]:
         architecture = run["architecture"]
@@ -47,7 +50,9 @@ def candidates(registry: Registry, entry: Entry) -> Iterator[dict[str, Any]]:
 
     runs: dict[tuple[str, ...], dict[str, Any]] = {}
     for groups in fitting_groups(registry, entry):
-        likely = {kind: [*(part for part in parts if (kind, part.name) in trusted), *parts] for kind, parts in groups.items()}
+        likely = {
+            kind: [*(part for part in parts if (kind, part.name) in trusted), *parts] for kind, parts in groups.items()
+        }
         for turn in range(RUNS):
             run = {kind: parts[turn % len(parts)] for kind, parts in likely.items()}
             runs[tuple(part.name for part in run.values())] = run
@@ -65,9 +70,17 @@ class Trial:
     collection: Collection = field(init=False)
 
     def __post_init__(self) -> None:
-        words = {kind: _words(part) for kind, part in self.chosen.items()}
-        asked = {"arch": words["architecture"], "loss": words["loss"], "procedure": words["procedure"], "data": words["dataset"]}
-        self.config = resolve(self.registry, {**asked, "reg": tuple(words[kind] for kind in words if kind == "regularizer"), "steps": 4, "batch": 4})
+        words = {kind: str(Choice(part.name, part.tiny)) for kind, part in self.chosen.items()}
+        asked = {
+            "arch": words["architecture"],
+            "loss": words["loss"],
+            "procedure": words["procedure"],
+            "data": words["dataset"],
+        }
+        self.config = resolve(
+            self.registry,
+            {**asked, "reg": tuple(words[kind] for kind in words if kind == "regularizer"), "steps": 4, "batch": 4},
+        )
         parts = self.config.make(self.registry)
         require(parts, self.registry)
         self.collection = open_tiny(self.registry, self.chosen["dataset"], self.opened)
@@ -124,7 +137,10 @@ def _watch(game: Game, problem: Callable[[str], CheckError]) -> None:
             values = measure(real, fake)
             if values.shape != fake.value.shape:
                 shapes = f"{list(values.shape)} for scores of shape {list(fake.value.shape)}"
-                raise problem(f"the loss '{loss.name}' returned values of shape {shapes} ({side}); values are unreduced, leave out mean()")
+                raise problem(
+                    f"the loss '{loss.name}' returned values of shape {shapes} ({side}); "
+                    "values are unreduced, leave out mean()"
+                )
             return values
 
         return measured
@@ -160,7 +176,10 @@ def _check_continues(game: Game, other: Game, problem: Callable[[str], CheckErro
         game.play(step)
         other.play(step)
     if different := _difference(_flat(game.state()), _flat(other.state())):
-        raise problem(f"two steps, saving, loading and two steps are not four steps: {different} differs; keep it in state() and load()")
+        raise problem(
+            f"two steps, saving, loading and two steps are not four steps: {different} differs; "
+            "keep it in state() and load()"
+        )
 
 
 # Small things
@@ -198,15 +217,16 @@ def open_tiny(registry: Registry, dataset: Any, opened: dict[str, Collection]) -
     return opened[dataset.name]
 
 
-def _words(part: Any) -> str:
-    """A part and its tiny options as they would be typed."""
-    return str(Choice(part.name, {key: ",".join(map(str, value)) if isinstance(value, (tuple, list)) else value for key, value in part.tiny.items()}))
-
-
 def _parameters(game: Game) -> dict[str, Tensor]:
     """Every parameter of the networks and of the players, by name."""
-    found = {f"{name}.{key}": value for name, network in game.networks.all().items() for key, value in network.named_parameters()}
-    moved = {f"{name}: {key}": value for name, player in game.players.items() for key, value in player.parameters.items()}
+    found = {
+        f"{name}.{key}": value
+        for name, network in game.networks.all().items()
+        for key, value in network.named_parameters()
+    }
+    moved = {
+        f"{name}: {key}": value for name, player in game.players.items() for key, value in player.parameters.items()
+    }
     known = set(map(id, found.values()))
     return {**found, **{name: value for name, value in moved.items() if id(value) not in known}}
 

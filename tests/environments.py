@@ -1,4 +1,5 @@
-"""Environments for tests of packages: a fresh venv that sees this one's third-party packages, and installed-looking plugins."""
+"""Environments for tests of packages: a fresh venv that sees this one's third-party packages,
+and installed-looking plugins."""
 
 from __future__ import annotations
 
@@ -10,12 +11,21 @@ import venv
 from dataclasses import dataclass
 from pathlib import Path
 
-# No index, no isolation: everything is built from what is here. (pip reads NO_BUILD_ISOLATION=0 as "without isolation".)
+# No index, no isolation: everything is built from what is here.
+# (pip reads NO_BUILD_ISOLATION=0 as "without isolation".)
 PIP = {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 # The rules of this repository for a package that is not in it: there, ganzoo is third-party.
 _LINT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
-STRICT = ["--isolated", "--line-length", "120", "--select", ",".join(_LINT["select"]), "--ignore", ",".join(_LINT["ignore"])]
+STRICT = [
+    "--isolated",
+    "--line-length",
+    "120",
+    "--select",
+    ",".join(_LINT["select"]),
+    "--ignore",
+    ",".join(_LINT["ignore"]),
+]
 
 
 @dataclass
@@ -33,7 +43,9 @@ class Environment:
         path = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
         words |= {**PIP, "PATH": path, "VIRTUAL_ENV": str(self.folder), "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
         shell = isinstance(command, str)
-        done = subprocess.run(command, shell=shell, cwd=cwd, env=words, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(
+            command, shell=shell, cwd=cwd, env=words, capture_output=True, text=True, timeout=300, check=False
+        )
         if code is not None:
             assert done.returncode == code, f"{command} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}"
         return done

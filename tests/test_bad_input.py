@@ -41,7 +41,10 @@ def refused(*words: object, code: int = 2) -> str:
         (("--arch", "dcgan", "--reg", "r1:gamma=nan"), ("r1:gamma=nan", "finite")),
         (("--arch", "dcgan", "--reg", "r1:every=0"), ("every must be at least 1",)),
         (("--arch", "dcgan", "--no-reg", "r1"), ("--no-reg r1", "has no regularizer 'r1'")),
-        (("--arch", "dcgan:norm=batch", "--reg", "r1"), ("regularizer 'r1' needs `per_sample_scores`", "leave out --reg r1")),
+        (
+            ("--arch", "dcgan:norm=batch", "--reg", "r1"),
+            ("regularizer 'r1' needs `per_sample_scores`", "leave out --reg r1"),
+        ),
         (("--arch", "dcgan", "--data", "ring"), ("architecture 'dcgan' needs `image`", "architectures mlp")),
         (("--arch", "mlp", "--data", "ring", "--reg", "diffaugment"), ("regularizer 'diffaugment' needs `image`",)),
         (("--arch", "dcgan", "--data", "digits:size=30"), ("multiples of 4, not 30x30", "size=32x32")),
@@ -135,9 +138,30 @@ def test_a_damaged_checkpoint_is_refused_by_training_too_and_checkpoint_goes_rou
 @pytest.mark.parametrize(("loss", "rate"), [("wgan", 1e30), ("lsgan", 1e25)])
 def test_diverging_stops_at_the_next_look_and_saves_nothing_over_the_last_good_state(tmp_path, loss, rate):
     out = tmp_path / "run"
-    words = ["train", "--arch", "mlp:width=8", "--data", "ring:count=64", "--batch", "8", "--loss", loss, "--no-reg", "weight-clip"]
+    words = [
+        "train",
+        "--arch",
+        "mlp:width=8",
+        "--data",
+        "ring:count=64",
+        "--batch",
+        "8",
+        "--loss",
+        loss,
+        "--no-reg",
+        "weight-clip",
+    ]
     words = words if loss == "wgan" else words[:-2]
-    words += ["--procedure", f"adversarial:optimizer=sgd,rate={rate}", "--steps", "60", "--log-every", "7", "--save-every", "1"]
+    words += [
+        "--procedure",
+        f"adversarial:optimizer=sgd,rate={rate}",
+        "--steps",
+        "60",
+        "--log-every",
+        "7",
+        "--save-every",
+        "1",
+    ]
     sentence = refused(*words, "--out", out, code=1)
     assert "became infinite or not a number" in sentence and "was not applied" in sentence
     assert "loss/" in sentence or "the gradient of " in sentence
@@ -149,7 +173,8 @@ def test_diverging_stops_at_the_next_look_and_saves_nothing_over_the_last_good_s
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_one_bad_sample_is_named_by_step_and_layer_and_changes_nothing(tmp_path, precision):
-    """The only non-finite sample of the data comes at some step: that update is refused, and the parameters stay as they were."""
+    """The only non-finite sample of the data comes at some step:
+    that update is refused, and the parameters stay as they were."""
     points = torch.randn(64, 2)
     points[17] = torch.nan
 
@@ -170,7 +195,9 @@ def test_one_bad_sample_is_named_by_step_and_layer_and_changes_nothing(tmp_path,
             out=tmp_path / "run",
         )
 
-    with pytest.raises(NonFiniteError, match=r"step \d+: loss/discriminator and the gradient of discriminator\.main\.0\.weight") as caught:
+    with pytest.raises(
+        NonFiniteError, match=r"step \d+: loss/discriminator and the gradient of discriminator\.main\.0\.weight"
+    ) as caught:
         train(100)
     step = int(str(caught.value).split(":")[0].removeprefix("step "))
     assert library.load(tmp_path / "run").steps == list(range(1, step))
@@ -181,7 +208,14 @@ def test_one_bad_sample_is_named_by_step_and_layer_and_changes_nothing(tmp_path,
 def test_a_penalty_is_named(tmp_path):
     with pytest.raises(NonFiniteError, match="penalty/r1"):
         library.train(
-            arch="mlp:width=4", data="ring:count=64", reg="r1:gamma=1e39", steps=5, batch=8, quiet=True, out=tmp_path / "run", log_every=1
+            arch="mlp:width=4",
+            data="ring:count=64",
+            reg="r1:gamma=1e39",
+            steps=5,
+            batch=8,
+            quiet=True,
+            out=tmp_path / "run",
+            log_every=1,
         )
 
 

@@ -31,7 +31,11 @@ def state(step: int) -> dict:
 
 def equal(found: dict, wanted: dict) -> bool:
     tensors, others = found["networks"]["generator"], wanted["networks"]["generator"]
-    return all(torch.equal(tensors[key], others[key]) for key in others) and found["rate"] == wanted["rate"] and found["empty"] == {}
+    return (
+        all(torch.equal(tensors[key], others[key]) for key in others)
+        and found["rate"] == wanted["rate"]
+        and found["empty"] == {}
+    )
 
 
 def test_what_is_saved_comes_back(tmp_path):
@@ -60,7 +64,13 @@ def test_only_the_last_few_stay(tmp_path):
 
 def test_tensors_that_share_memory_or_are_not_contiguous(tmp_path):
     whole = torch.arange(24.0).reshape(4, 6)
-    shared = {"a": whole, "b": whole, "c": whole[:, 2:4], "d": whole.T, "e": torch.randn(1, 3, 4, 4).to(memory_format=torch.channels_last)}
+    shared = {
+        "a": whole,
+        "b": whole,
+        "c": whole[:, 2:4],
+        "d": whole.T,
+        "e": torch.randn(1, 3, 4, 4).to(memory_format=torch.channels_last),
+    }
     checkpoint.save(tmp_path, 1, dict(shared), keep=0)
     found = checkpoint.load(tmp_path)
     assert all(torch.equal(found[key], value) for key, value in shared.items())
@@ -107,7 +117,8 @@ def test_a_damaged_checkpoint_is_set_aside_when_the_run_goes_on_from_an_earlier_
 
 
 def traced_save(folder: Path, kill_at: int) -> bool:
-    """Save step 3 in a child that is killed before its `kill_at`-th stop at a system call; True when it ended by itself."""
+    """Save step 3 in a child that is killed before its `kill_at`-th stop at a system call;
+    True when it ended by itself."""
     child = os.fork()
     if child == 0:
         LIBC.ptrace(PTRACE_TRACEME, 0, None, None)
@@ -131,7 +142,8 @@ def traced_save(folder: Path, kill_at: int) -> bool:
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="tracing system calls needs Linux")
 def test_killed_between_any_two_system_calls(tmp_path):
-    """At every stop (each call's entry and exit) what is there is whole, holds step 2 or 3, and the next save repairs the rest."""
+    """At every stop (each call's entry and exit) what is there is whole, holds step 2 or 3,
+    and the next save repairs the rest."""
     before = tmp_path / "before"
     for step in (1, 2):
         checkpoint.save(before, step, state(step), keep=2)
@@ -173,10 +185,26 @@ def test_a_real_full_disk(ganzoo, tmp_path):
     """A file system of one megabyte: training stops with one sentence, and what was saved can be sampled."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, check=False
+    ).returncode:
         pytest.skip("mounting a small file system is not permitted here")
     try:
-        words = ("train", "--arch", "mlp:width=64", "--data", "ring:count=512", "--batch", 8, "--steps", 40, "--save-every", 1, "--keep", 0)
+        words = (
+            "train",
+            "--arch",
+            "mlp:width=64",
+            "--data",
+            "ring:count=512",
+            "--batch",
+            8,
+            "--steps",
+            40,
+            "--save-every",
+            1,
+            "--keep",
+            0,
+        )
         finished = ganzoo(*words, "--out", disk / "run", code=1)
         assert "No space left" in finished.stderr and "is whole" in finished.stderr
         assert len(finished.stderr.strip().splitlines()) == 1

@@ -1,5 +1,5 @@
-"""Real processes, stopped by signals at random steps and started again by the same command: every byte of the last state is
-that of a run that was never stopped."""
+"""Real processes, stopped by signals at random steps and started again by the same command: every byte of the last
+state is that of a run that was never stopped."""
 
 from __future__ import annotations
 
@@ -58,12 +58,16 @@ def last_state(run: Path) -> bytes:
 def logged(run: Path) -> list[dict]:
     """The log, without what the clock says."""
     lines = map(json.loads, (run / "log.jsonl").read_text().splitlines())
-    return [{key: value for key, value in line.items() if not key.startswith(("seconds", "samples_per"))} for line in lines]
+    return [
+        {key: value for key, value in line.items() if not key.startswith(("seconds", "samples_per"))} for line in lines
+    ]
 
 
 def stop_at(words: list[str], run: Path, step: int, number: int) -> subprocess.CompletedProcess:
     """Start a run, send it a signal once this step stands in its log, and wait for its end."""
-    process = subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     deadline, log = time.monotonic() + 120, run / "log.jsonl"
     while process.poll() is None and time.monotonic() < deadline:
         if log.exists() and log.read_text().count("\n") >= step:
@@ -87,7 +91,9 @@ def test_stopped_and_continued(index, tmp_path):
     assert "Traceback" not in ended.stderr
     if ended.returncode:  # it did not reach the end before the signal came
         assert "The same command goes on from there" in ended.stdout
-        again = subprocess.run(words(index, stopped), env=environment(), capture_output=True, text=True, timeout=120, check=False)
+        again = subprocess.run(
+            words(index, stopped), env=environment(), capture_output=True, text=True, timeout=120, check=False
+        )
         assert again.returncode == 0, again.stderr
         assert f"continuing {stopped} after step" in again.stdout
     out, err = twin.communicate(timeout=120)
@@ -130,10 +136,19 @@ def test_a_schedule_tied_to_the_steps_refuses_more(tmp_path, ganzoo):
 
 def test_logging_sampling_and_saving_change_nothing(tmp_path):
     def train(name, **every):
-        run = library.train(arch="dcgan:width=4,latent=4", data="digits:size=16", loss="hinge", reg="spectral-norm", batch=8, steps=6, quiet=True, out=tmp_path / name, **every)
+        run = library.train(
+            arch="dcgan:width=4,latent=4",
+            data="digits:size=16",
+            loss="hinge",
+            reg="spectral-norm",
+            batch=8,
+            steps=6,
+            quiet=True,
+            out=tmp_path / name,
+            **every,
+        )
         return (run.checkpoints / "step-00000006" / "state.safetensors").read_bytes()
 
-    torch.set_num_threads(1)
     often = train("often", log_every=1, sample_every=1, save_every=1)
     assert often == train("never", log_every=0, sample_every=0, save_every=0)
 

@@ -61,6 +61,7 @@ def test_the_page_has_ten_steps() -> None:
     assert re.findall(r"^## (\d+)\. ", PAGE, re.MULTILINE) == [str(number) for number in range(1, 11)]
 
 
+@pytest.mark.slow
 def test_the_page_works_from_an_empty_folder(tmp_path: Path) -> None:
     environment, here = fresh(tmp_path / "venv", with_ganzoo=True), tmp_path / "empty"
     here.mkdir()
@@ -88,13 +89,18 @@ def test_the_code_of_the_page_is_clean(tmp_path: Path, settings: list[str]) -> N
             (tmp_path / block.path).parent.mkdir(exist_ok=True)
             (tmp_path / block.path).write_text(block.text)
     for command in (["check", *settings], ["format", "--check", "--line-length", "120"]):
-        done = subprocess.run([sys.executable, "-m", "ruff", *command, "."], cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "."], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout
 
 
 def hooks() -> dict[str, str]:
     found = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("register_")}
-    return {f"{name}({', '.join(inspect.signature(hook).parameters)})": inspect.getdoc(hook) or "" for name, hook in found.items()}
+    return {
+        f"{name}({', '.join(inspect.signature(hook).parameters)})": inspect.getdoc(hook) or ""
+        for name, hook in found.items()
+    }
 
 
 @pytest.mark.parametrize(("heading", "rows"), [("The hooks", hooks()), ("The words", WORDS)])

@@ -71,5 +71,9 @@ def test_tolerance_is_of_the_largest_magnitude(tmp_path):
         tensors["logits_eval"] += 2e-4 * tensors["logits_eval"].abs().max()
 
     outputs = compare(altered(RECORDINGS[0], tmp_path / "x.safetensors", change))["outputs"]
-    assert {output["name"]: output["passed"] for output in outputs} == {"image_eval": True, "logits_eval": False, "image_train": True}
+    assert {output["name"]: output["passed"] for output in outputs} == {
+        "image_eval": True,
+        "logits_eval": False,
+        "image_train": True,
+    }
     assert torch.finfo(torch.float32).eps < next(output["error"] for output in outputs if not output["passed"]) < 3e-4

@@ -1,4 +1,5 @@
-"""Strangers' plugins: a whole package from `ganzoo plugin new` to training, and packages that are broken in every way."""
+"""Strangers' plugins: a whole package from `ganzoo plugin new` to training,
+and packages that are broken in every way."""
 
 from __future__ import annotations
 
@@ -53,7 +54,9 @@ def _unbuilt(folder: Path, name: str) -> bool:
 
 def test_ganzoo_comes_from_its_wheel(crystal: tuple[Environment, Path]) -> None:
     environment, plugin = crystal
-    where = environment.run([environment.python, "-c", "import ganzoo; print(ganzoo.__file__)"], cwd=plugin.parent).stdout
+    where = environment.run(
+        [environment.python, "-c", "import ganzoo; print(ganzoo.__file__)"], cwd=plugin.parent
+    ).stdout
     assert Path(where.strip()).is_relative_to(environment.folder)
 
 
@@ -93,7 +96,13 @@ def test_plugin_check_of_one_package(crystal: tuple[Environment, Path]) -> None:
 def test_plugin_new_writes_a_package(ganzoo: Any, tmp_path: Path) -> None:
     assert "ganzoo-crystal" in ganzoo("plugin", "new", "crystal").stdout
     files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    names = ["pyproject.toml", "README.md", "ganzoo_crystal/__init__.py", "ganzoo_crystal/parts.py", "tests/test_plugin.py"]
+    names = [
+        "pyproject.toml",
+        "README.md",
+        "ganzoo_crystal/__init__.py",
+        "ganzoo_crystal/parts.py",
+        "tests/test_plugin.py",
+    ]
     assert files == {f"ganzoo-crystal/{name}" for name in names}
 
 
@@ -102,7 +111,9 @@ def test_plugin_new_writes_a_package(ganzoo: Any, tmp_path: Path) -> None:
 def test_what_is_written_is_clean(tmp_path: Path, name: str, settings: list[str]) -> None:
     folder = write_plugin(name, tmp_path / "written")
     for command in (["check", *settings], ["format", "--check"]):
-        done = subprocess.run([sys.executable, "-m", "ruff", *command, "."], cwd=folder, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "."], cwd=folder, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout
     assert not any("$" in path.read_text() for path in folder.rglob("*.*") if path.is_file())
 
@@ -165,14 +176,26 @@ BROKEN = {
     "breaks_silently": ("raise ValueError", "ValueError: no reason given"),
     "leaves": ("import sys; sys.exit('bye')", "SystemExit: bye"),
     "interrupts": ("raise KeyboardInterrupt", "KeyboardInterrupt: no reason given"),
-    "lacks_a_module": ("import no_such_module_anywhere", "ModuleNotFoundError: No module named 'no_such_module_anywhere'"),
+    "lacks_a_module": (
+        "import no_such_module_anywhere",
+        "ModuleNotFoundError: No module named 'no_such_module_anywhere'",
+    ),
     "cannot_be_read": ("def (", "SyntaxError: "),
     "misspells_a_hook": (loss("misspelt", hook="register_losess"), "unknown hook 'register_losess'"),
     "misspells_an_argument": (loss("misnamed", arguments="registrar", body="registrar(Loss)"), "registrar"),
-    "breaks_both_ways": (loss("twice") + "@hookimpl\ndef register_losess(register): ...\n@hookimpl\ndef register_recipes(a): ...", "register_"),
+    "breaks_both_ways": (
+        loss("twice") + "@hookimpl\ndef register_losess(register): ...\n@hookimpl\ndef register_recipes(a): ...",
+        "register_",
+    ),
     "raises_in_its_hook": (loss("raising", body="raise OSError('disk')"), "OSError: disk"),
-    "registers_an_instance": (loss("instance", body="register(Loss())"), "register_losses takes subclasses of ganzoo.Loss, got <"),
-    "registers_the_wrong_kind": (loss("kind", hook="register_datasets"), "register_datasets takes subclasses of ganzoo.Dataset"),
+    "registers_an_instance": (
+        loss("instance", body="register(Loss())"),
+        "register_losses takes subclasses of ganzoo.Loss, got <",
+    ),
+    "registers_the_wrong_kind": (
+        loss("kind", hook="register_datasets"),
+        "register_datasets takes subclasses of ganzoo.Dataset",
+    ),
     "has_no_name": (loss(""), "has no name"),
     "has_a_number_for_a_name": (loss("x").replace('"x"', "7"), "has no name"),
     "registers_half": (loss("half", body="register(Loss); register(None)"), "got None"),
@@ -187,7 +210,9 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
         fake_distribution(folder, f"ganzoo-{module.replace('_', '-')}", "1.5", {module: text})
     fake_distribution(folder, "ganzoo-left", "1.0", {"left": loss("shared")})
     fake_distribution(folder, "ganzoo-right", "2.0", {"right": loss("shared")})
-    fake_distribution(folder, "ganzoo-zz-good", "3.0", {"zz_good": loss("good"), "zz_bad": "raise RuntimeError('half of it')"})
+    fake_distribution(
+        folder, "ganzoo-zz-good", "3.0", {"zz_good": loss("good"), "zz_bad": "raise RuntimeError('half of it')"}
+    )
     (folder / "nameless-1.0.dist-info").mkdir()
     (folder / "nameless-1.0.dist-info" / "entry_points.txt").write_text("[ganzoo]\nnameless = no_such_module\n")
     return folder
@@ -230,7 +255,10 @@ def test_a_broken_plugin_is_listed_with_its_reason(rows: list[dict[str, Any]], m
 
 def test_the_others_are_whole(rows: list[dict[str, Any]]) -> None:
     good = [row for row in rows if row["package"] == "ganzoo-zz-good"]
-    assert [(row["kind"], row["name"], bool(row["broken"])) for row in good] == [("loss", "good", False), ("plugin", "zz_bad", True)]
+    assert [(row["kind"], row["name"], bool(row["broken"])) for row in good] == [
+        ("loss", "good", False),
+        ("plugin", "zz_bad", True),
+    ]
     assert all(row["broken"] is None for row in rows if row["package"] == "ganzoo")
 
 
@@ -359,15 +387,31 @@ WRONG = {
     "no sentence": ('"""A difference."""', '"""A difference"""', "loss 'measure': the first paragraph .* full stop"),
     "an option that is not described": ("width: not used", "with: not used", "says nothing about the option 'width'"),
     "an option without a type": ("width: int = 4", "width=4", "its option 'width' has no type"),
-    "an option of a type nobody can type": ("width: int = 4", "width: dict = {}", "'width' has the type dict, which no command line can give"),
+    "an option of a type nobody can type": (
+        "width: int = 4",
+        "width: dict = {}",
+        "'width' has the type dict, which no command line can give",
+    ),
     "a default of another type": ("width: int = 4", "width: int = 4.5", "architecture net|architecture 'net'"),
     "tiny options that do not exist": ('{"width": 2}', '{"wide": 2}', "no option 'wide'"),
     "a name with a space": ('"net"', '"my net"', "a name is a word"),
     "a word that is text": ('needs = ("image|points",)', 'needs = "image"', "needs is text"),
-    "an unknown word": ('"smooth_samples"', '"smooth_sample"', r"offers the unknown word 'smooth_sample' \(did you mean smooth_samples"),
-    "a need that nobody offers": ('("image|points",)', '("mine.crystals",)', "fits no run of installed parts: .*`mine.crystals`"),
+    "an unknown word": (
+        '"smooth_samples"',
+        '"smooth_sample"',
+        r"offers the unknown word 'smooth_sample' \(did you mean smooth_samples",
+    ),
+    "a need that nobody offers": (
+        '("image|points",)',
+        '("mine.crystals",)',
+        "fits no run of installed parts: .*`mine.crystals`",
+    ),
     "samples of another shape": ("reshape(-1, *self.shape)", "reshape(-1, 1, *self.shape)", "makes samples of shape"),
-    "a network that raises": ("self.main(latent).tanh()", "self.main(latent[0, :2]).tanh()", r"RuntimeError: .*raised at .*\(in the run of"),
+    "a network that raises": (
+        "self.main(latent).tanh()",
+        "self.main(latent[0, :2]).tanh()",
+        r"RuntimeError: .*raised at .*\(in the run of",
+    ),
     "values that are not finite": (
         "return -fake.value",
         "return -fake.value * float('inf')",
@@ -375,7 +419,11 @@ WRONG = {
     ),
     "a reduced loss": ("fake.value - real.value", "(fake.value - real.value).mean()", "values are unreduced"),
     "a loss without a gradient": ("-fake.value", "-fake.value.detach()", "does not require grad"),
-    "latents that come from elsewhere": ('draws.normal("latent", count, 3)', "torch.rand(count, 3).normal_() + next(COUNTER)", "different"),
+    "latents that come from elsewhere": (
+        'draws.normal("latent", count, 3)',
+        "torch.rand(count, 3).normal_() + next(COUNTER)",
+        "different",
+    ),
 }
 
 
@@ -417,7 +465,8 @@ WRONG_REGULARIZERS = {
         "the move of player 'discriminator' changed generator",
     ),
     "a state that is not kept": (
-        "seen = 0\n    def penalty(self, turn):\n        self.seen += 1\n        return turn.fake_scores.value.mean() * self.seen",
+        "seen = 0\n    def penalty(self, turn):\n        self.seen += 1\n"
+        "        return turn.fake_scores.value.mean() * self.seen",
         "are not four steps: .* differs",
     ),
     "a state that does not load": (
@@ -458,7 +507,9 @@ def register_datasets(register):
 '''
 
 WRONG_DATA = {
-    "Arrays(Spec('image', (1, 16, 16)), torch.zeros(8, 1, 16, 16))": "it offers 'image', which its `offers` do not promise",
+    "Arrays(Spec('image', (1, 16, 16)), torch.zeros(8, 1, 16, 16))": (
+        "it offers 'image', which its `offers` do not promise"
+    ),
     "Arrays(Spec('points', (3,)), torch.zeros(8, 2))": r"shape \[2, 2\] instead of \[2, 3\]",
     "Arrays(Spec('points', (2,)), torch.full((8, 2), torch.nan))": "not finite",
     "Arrays(Spec('points', (2,)), torch.zeros(0, 2))": "the data set is empty",
@@ -478,11 +529,17 @@ def test_check_plugin_finds_wrong_data(collection: str) -> None:
         ("name='r', summary='A run.', arch='mlp:deep=1', loss='hinge', data='ring'", "no option 'deep'"),
         ("name='r', summary='A run.', arch='dcgan', loss='hinge', data='ring'", "needs `image`"),
         ("name='r', summary='A run', arch='mlp', loss='hinge', data='ring'", "full stop"),
-        ("name='r', summary='A run.', arch='mlp', loss='hinge', data='ring', variants={'x': {'data': 'nowhere'}}", "no dataset 'nowhere'"),
+        (
+            "name='r', summary='A run.', arch='mlp', loss='hinge', data='ring', variants={'x': {'data': 'nowhere'}}",
+            "no dataset 'nowhere'",
+        ),
     ],
 )
 def test_check_plugin_finds_wrong_recipes(recipe: str, told: str) -> None:
-    text = f"from ganzoo import Recipe, hookimpl\n@hookimpl\ndef register_recipes(register):\n    register(Recipe({recipe}))\n"
+    text = (
+        "from ganzoo import Recipe, hookimpl\n@hookimpl\n"
+        f"def register_recipes(register):\n    register(Recipe({recipe}))\n"
+    )
     with pytest.raises(CheckError, match=told):
         check_plugin(module_of(text))
 

@@ -34,7 +34,9 @@ def test_a_plugin_file_has_an_entry_point_if_and_only_if_it_has_a_hook() -> None
 def test_entry_points_are_sorted_and_named_after_their_files() -> None:
     lines = PROJECT["project"]["entry-points"]["ganzoo"]
     assert list(lines) == sorted(lines)
-    assert {name: module.removeprefix("ganzoo_plugins.").replace("_", "-") for name, module in lines.items()} == {name: name for name in lines}
+    assert {name: module.removeprefix("ganzoo_plugins.").replace("_", "-") for name, module in lines.items()} == {
+        name: name for name in lines
+    }
 
 
 def test_every_plugin_folder_goes_into_the_wheel() -> None:
@@ -57,7 +59,10 @@ def test_a_part_stands_in_the_folder_of_its_kind() -> None:
 
 WRONG = [
     ("train --arch dcgann", ["there is no architecture 'dcgann' (did you mean dcgan", "Known architectures: "]),
-    ("train --arch mlp:widht=8", ["architecture 'mlp' has no option 'widht' (did you mean width", "Options: latent, width", "ganzoo show mlp"]),
+    (
+        "train --arch mlp:widht=8",
+        ["architecture 'mlp' has no option 'widht' (did you mean width", "Options: latent, width", "ganzoo show mlp"],
+    ),
     ("train --arch mlp:width=wide", ["architecture option mlp:width=wide: expected whole number"]),
     ("train --arch mlp:width=inf", ["architecture option mlp:width=inf: expected whole number"]),
     ("train --arch mlp --reg r2", ["there is no regularizer 'r2' (did you mean r1"]),
@@ -98,7 +103,9 @@ def test_a_name_of_another_kind_is_told() -> None:
 
 
 def test_a_refused_value_names_the_part_and_where_to_look() -> None:
-    with pytest.raises(UsageError, match=r"architecture 'mlp': latent, width and layers must be at least 1\. See: ganzoo show mlp"):
+    with pytest.raises(
+        UsageError, match=r"architecture 'mlp': latent, width and layers must be at least 1\. See: ganzoo show mlp"
+    ):
         installed().make("architecture", "mlp", {"width": "0"})
 
 
@@ -208,7 +215,13 @@ class Toy:
 
     name = "toy"
 
-    def __init__(self, path: str, size: Size = Size(32, 32), widths: tuple[int, ...] = (1, 2), rate: float | None = None):  # noqa: B008
+    def __init__(
+        self,
+        path: str,
+        size: Size = Size(32, 32),  # noqa: B008
+        widths: tuple[int, ...] = (1, 2),
+        rate: float | None = None,
+    ):
         pass
 
 
@@ -233,7 +246,8 @@ def test_bind_fills_in_defaults() -> None:
         ({}, "dataset 'toy' needs the option 'path'; write toy:path=TEXT"),
         (
             {"path": "x", "sise": "3"},
-            r"dataset 'toy' has no option 'sise' \(did you mean size\?\). Options: path, size, widths, rate. See: ganzoo show toy",
+            r"dataset 'toy' has no option 'sise' \(did you mean size\?\). "
+            r"Options: path, size, widths, rate. See: ganzoo show toy",
         ),
         ({"path": "x", "size": "big"}, r"dataset option toy:size=big: expected size \(64 or HEIGHTxWIDTH\)"),
         ({"path": "x", "rate": "inf"}, r"dataset option toy:rate=inf: expected number or none"),
@@ -261,5 +275,5 @@ def test_why_a_number_is_refused() -> None:
 
 
 def test_close_matches() -> None:
-    assert close("dcgann", ["dcgan", "mlp"]) == " (did you mean dcgan"
+    assert close("dcgann", ["dcgan", "mlp"]) == " (did you mean dcgan?)"
     assert close("zzz", ["dcgan", "mlp"]) == ""

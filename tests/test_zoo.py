@@ -1,4 +1,5 @@
-"""Every installed part, alone and with the others. Parametrised over the registry: a new plugin is tested by being there.
+"""Every installed part, alone and with the others.
+Parametrised over the registry: a new plugin is tested by being there.
 
 Parts are built with their `tiny` options and trained on pictures of 16x16, a few samples a step.
 """
@@ -81,8 +82,12 @@ FILES = {
     "mnist": Files("mnist", _write_idx),
     "fashion-mnist": Files("fashion-mnist", _write_idx),
     "folder": Files("folder", _write_pictures),
-    "array": Files("array", _write_array(_DRAWN.integers(0, 256, (12, 16, 16), numpy.uint8)), "samples.npy", ("image",)),
-    "array of points": Files("array", _write_array(_DRAWN.normal(size=(12, 2)).astype("f4")), "samples.npy", ("points",)),
+    "array": Files(
+        "array", _write_array(_DRAWN.integers(0, 256, (12, 16, 16), numpy.uint8)), "samples.npy", ("image",)
+    ),
+    "array of points": Files(
+        "array", _write_array(_DRAWN.normal(size=(12, 2)).astype("f4")), "samples.npy", ("points",)
+    ),
     "array of tokens": Files("array", _write_array(_DRAWN.integers(0, 5, (12, 6))), "samples.npy", ("tokens",)),
 }
 LEFT_OUT: tuple[str, ...] = ()  # data sets whose files this test cannot make
@@ -95,7 +100,10 @@ def _needs_path(name: str) -> bool:
 def sources() -> list[str]:
     """Every data set that can be opened here; one that reads files stands there once for each form of files."""
     names = REGISTRY.names("dataset")
-    return [*(name for name in names if not _needs_path(name)), *(source for source, files in FILES.items() if files.dataset in names)]
+    return [
+        *(name for name in names if not _needs_path(name)),
+        *(source for source, files in FILES.items() if files.dataset in names),
+    ]
 
 
 def dataset_of(source: str) -> str:
@@ -133,12 +141,9 @@ def opened(folders) -> dict[str, Collection]:
 
 
 @pytest.fixture(autouse=True)
-def _one_thread_and_nobodys_random_numbers():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _nobodys_random_numbers():
     with torch.random.fork_rng(devices=[]):
         yield
-    torch.set_num_threads(threads)
 
 
 # Combinations
@@ -204,7 +209,9 @@ def parts_of(combination: Combination) -> Parts:
 
 
 def check(combination: Combination) -> list[str]:
-    return capabilities.check(parts_of(combination), FILES[combination.dataset].opens_as if combination.dataset in FILES else None)
+    return capabilities.check(
+        parts_of(combination), FILES[combination.dataset].opens_as if combination.dataset in FILES else None
+    )
 
 
 @cache
@@ -239,10 +246,15 @@ def covering(size: int = 2) -> list[Combination]:
 
 
 def first_fitting(**wanted: Any) -> Combination | None:
-    """A combination with these parts; of a common loss and of what the architecture is at home with, where that fits."""
+    """A combination with these parts; of a common loss and of what the architecture is at home with,
+    where that fits."""
     found = [one for one in fitting() if all(getattr(one, kind) == name for kind, name in wanted.items())]
     homes = {name: REGISTRY.get("architecture", name).dataset for name in REGISTRY.names("architecture")}
-    return min(found, key=lambda one: (len(one.regularizers), one.dataset != homes[one.architecture], one.loss != "nonsaturating"), default=None)
+    return min(
+        found,
+        key=lambda one: (len(one.regularizers), one.dataset != homes[one.architecture], one.loss != "nonsaturating"),
+        default=None,
+    )
 
 
 def pairs_of_players() -> list[tuple[str, str]]:
@@ -288,7 +300,11 @@ def test_tiny_options_make_the_part(entry):
 def test_recipe_fits(recipe):
     for form in (recipe.name, *(f"{recipe.name}:{variant}" for variant in recipe.variants)):
         # A file of the user's is not there: that the parts fit is seen without opening anything.
-        data = recipe.data if not _needs_path(recipe.data.partition(":")[0]) else f"{recipe.data.partition(':')[0]}:path=nowhere"
+        data = (
+            recipe.data
+            if not _needs_path(recipe.data.partition(":")[0])
+            else f"{recipe.data.partition(':')[0]}:path=nowhere"
+        )
         config = resolve(REGISTRY, {"recipe": form, "data": data})
         assert capabilities.check(config.make(REGISTRY)) == []
 
@@ -302,7 +318,9 @@ def test_whole_product_fits_or_is_refused_in_a_sentence(capsys):
     quadruples, sets = list(itertools.product(*(REGISTRY.names(kind) for kind in KINDS))), regularizer_sets()
     if len(quadruples) * len(sets) > MOST_COMBINATIONS:
         alone = [chosen for chosen in sets if len(chosen) < 2]
-        sets = alone + random.Random(0).sample(sets[len(alone) :], max(0, MOST_COMBINATIONS // len(quadruples) - len(alone)))
+        sets = alone + random.Random(0).sample(
+            sets[len(alone) :], max(0, MOST_COMBINATIONS // len(quadruples) - len(alone))
+        )
     counts, fits = Counter(), set()
     for names in quadruples:
         for chosen in sets:
@@ -318,9 +336,12 @@ def test_whole_product_fits_or_is_refused_in_a_sentence(capsys):
     with capsys.disabled():
         print(f"\n{shown}; {len(covering())} of them cover all pairs of parts that fit")
     assert counts["fit"] and counts["refused"]
-    # What is trained below is drawn from the same; only data that turn out to be less than promised are asked about apart.
+    # What is trained below is drawn from the same;
+    # only data that turn out to be less than promised are asked about apart.
     plain = {source for source in sources() if source not in FILES or FILES[source].opens_as is None}
-    assert {one for one in fits if one.dataset in plain} == {one for one in fitting() if one.dataset in plain and one.regularizers in sets}
+    assert {one for one in fits if one.dataset in plain} == {
+        one for one in fitting() if one.dataset in plain and one.regularizers in sets
+    }
 
 
 def check_sentence(sentence: str, parts: Parts) -> None:
@@ -349,8 +370,15 @@ def test_refusal_names_only_what_fits():
         advised += bool(offered)
         for kind, name in offered:
             assert not capabilities.check(exchanged(parts, kind, name)), message
-        possible = [(kind, name) for kind in KINDS for name in REGISTRY.names(kind) if not capabilities.check(exchanged(parts, kind, name))]
-        possible += [("leave out", part.name) for part in parts.regularizers if not capabilities.check(parts.without(part))]
+        possible = [
+            (kind, name)
+            for kind in KINDS
+            for name in REGISTRY.names(kind)
+            if not capabilities.check(exchanged(parts, kind, name))
+        ]
+        possible += [
+            ("leave out", part.name) for part in parts.regularizers if not capabilities.check(parts.without(part))
+        ]
         assert bool(offered) == bool(possible), message
     assert named and advised
 
@@ -381,7 +409,9 @@ def test_every_part_is_trained():
     trained = {item for one in covering() for item in one.items()}
     wanted = {(kind, name) for kind in (*KINDS[1:], "regularizer") for name in REGISTRY.names(kind)}
     assert wanted <= trained
-    assert {dataset_of(name) for kind, name in trained if kind == "dataset"} == set(REGISTRY.names("dataset")) - set(LEFT_OUT)
+    assert {dataset_of(name) for kind, name in trained if kind == "dataset"} == set(REGISTRY.names("dataset")) - set(
+        LEFT_OUT
+    )
 
 
 @pytest.mark.parametrize("source", sources())
@@ -433,7 +463,9 @@ def watch_step(game: Game, step: int) -> None:
         move.player.step(step)
         changed = {id(now) for now, then in zip(parameters, before, strict=True) if not torch.equal(now, then)}
         assert changed, f"player '{move.player.name}' moved and nothing changed"
-        assert changed <= set(map(id, move.player.parameters.values())), f"player '{move.player.name}' changed another's parameters"
+        assert changed <= set(map(id, move.player.parameters.values())), (
+            f"player '{move.player.name}' changed another's parameters"
+        )
         assert all(parameter.grad is None for parameter in parameters), "a gradient was left behind"
         moves += 1
     assert moves
@@ -441,7 +473,10 @@ def watch_step(game: Game, step: int) -> None:
 
 def all_parameters(game: Game) -> list[Tensor]:
     """Every parameter of networks and players, once."""
-    modules = [*game.networks.all().values(), *(module for player in game.players.values() for module in player.modules.values())]
+    modules = [
+        *game.networks.all().values(),
+        *(module for player in game.players.values() for module in player.modules.values()),
+    ]
     return list({id(parameter): parameter for module in modules for parameter in module.parameters()}.values())
 
 
@@ -493,10 +528,14 @@ def test_regularizer_reaches_the_generators(combination, opened, without_regular
     if bare not in without_regularizers:
         without_regularizers[bare] = generators_after(bare, opened)
     changed = different(generators_after(combination, opened), without_regularizers[bare])
-    assert changed, f"regularizer '{combination.regularizers[0]}' is silently ignored: needs a word for who would call it"
+    assert changed, (
+        f"regularizer '{combination.regularizers[0]}' is silently ignored: needs a word for who would call it"
+    )
 
 
-@pytest.mark.parametrize(("architecture", "procedure"), [pytest.param(*pair, id="+".join(pair)) for pair in pairs_of_players()])
+@pytest.mark.parametrize(
+    ("architecture", "procedure"), [pytest.param(*pair, id="+".join(pair)) for pair in pairs_of_players()]
+)
 def test_losses_reach_the_generators(architecture, procedure, opened):
     """With the regularizers that they bring, no two losses make the same generator."""
     reached: dict[str, dict[str, Tensor]] = {}
@@ -520,7 +559,9 @@ def saved(game: Game, folder: Path) -> tuple[bytes, bytes]:
 
 def continuing() -> list[Combination]:
     """Every part, and every architecture with every procedure that plays it, at least once."""
-    played = [first_fitting(architecture=architecture, procedure=procedure) for architecture, procedure in pairs_of_players()]
+    played = [
+        first_fitting(architecture=architecture, procedure=procedure) for architecture, procedure in pairs_of_players()
+    ]
     return list(dict.fromkeys([*covering(1), *(one for one in played if one)]))
 
 
@@ -564,7 +605,9 @@ def test_state_of_every_sort_continues_exactly(options, tmp_path):
     ganzoo.train(**settings, steps=4, out=tmp_path / "whole")
     ganzoo.train(**settings, steps=2, out=tmp_path / "parted")
     ganzoo.train(**settings, steps=4, out=tmp_path / "parted", sample_every=1, log_every=1)
-    whole, parted = (tmp_path / name / "checkpoints" / "step-00000004" / "state.safetensors" for name in ("whole", "parted"))
+    whole, parted = (
+        tmp_path / name / "checkpoints" / "step-00000004" / "state.safetensors" for name in ("whole", "parted")
+    )
     assert whole.read_bytes() == parted.read_bytes()
 
 
@@ -574,7 +617,9 @@ def test_state_of_every_sort_continues_exactly(options, tmp_path):
 def sampled() -> list[Combination]:
     """Every form of data, and every architecture with every procedure that plays it."""
     found = [first_fitting(dataset=source) for source in sources()]
-    found += [first_fitting(architecture=architecture, procedure=procedure) for architecture, procedure in pairs_of_players()]
+    found += [
+        first_fitting(architecture=architecture, procedure=procedure) for architecture, procedure in pairs_of_players()
+    ]
     return list(dict.fromkeys(one for one in found if one))
 
 

@@ -11,14 +11,23 @@ from ganzoo import Architecture, Draws, Networks, Official, Plan, Scores, SizeEr
 
 
 class Generator(nn.Module):
-    """A latent [N, latent] becomes a small map, which strided transposed convolutions double to a picture in [-1, 1]."""
+    """A latent [N, latent] becomes a small map,
+    which strided transposed convolutions double to a picture in [-1, 1]."""
 
     def __init__(self, latent: int, width: int, channels: int, base: tuple[int, int], doublings: int):
         super().__init__()
         wide = width * 2 ** (doublings - 1)
-        layers: list[nn.Module] = [nn.ConvTranspose2d(latent, wide, base, bias=False), nn.BatchNorm2d(wide), nn.ReLU(True)]
+        layers: list[nn.Module] = [
+            nn.ConvTranspose2d(latent, wide, base, bias=False),
+            nn.BatchNorm2d(wide),
+            nn.ReLU(True),
+        ]
         for _ in range(doublings - 1):
-            layers += [nn.ConvTranspose2d(wide, wide // 2, 4, 2, 1, bias=False), nn.BatchNorm2d(wide // 2), nn.ReLU(True)]
+            layers += [
+                nn.ConvTranspose2d(wide, wide // 2, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(wide // 2),
+                nn.ReLU(True),
+            ]
             wide //= 2
         layers += [nn.ConvTranspose2d(wide, channels, 4, 2, 1, bias=False), nn.Tanh()]
         self.main = nn.Sequential(*layers)
@@ -64,7 +73,7 @@ class DCGAN(Architecture):
     name = "dcgan"
     paper = "arXiv:1511.06434"
     needs = ("image",)
-    offers = ("latent_generator", "discriminator", "smooth_samples", "per_sample_scores")
+    offers: tuple[str, ...] = ("latent_generator", "discriminator", "smooth_samples", "per_sample_scores")
     suggests = {"rate": 2e-4, "beta1": 0.5, "beta2": 0.999}
     tiny = {"latent": 4, "width": 4}
 
@@ -80,7 +89,9 @@ class DCGAN(Architecture):
         base, doublings = _stages(height, width)
         norm = self.norm == "batch" or (self.norm == "auto" and "per_sample_scores" not in plan.needs)
         if self.norm == "auto" and not norm:
-            plan.notes.append("dcgan: the discriminator goes without batch normalisation, because a part needs per_sample_scores")
+            plan.notes.append(
+                "dcgan: the discriminator goes without batch normalisation, because a part needs per_sample_scores"
+            )
         generator = Generator(self.latent_size, self.width, channels, base, doublings)
         discriminator = Discriminator(self.width, channels, base, doublings, norm)
         for network in (generator, discriminator):
@@ -110,7 +121,8 @@ def _stages(height: int, width: int) -> tuple[tuple[int, int], int]:
     if min(height, width) < 16 or max(height, width) > 128 or height % step or width % step:
         near = "x".join(str(min(128, max(16, round(side / step) * step))) for side in (height, width))
         raise SizeError(
-            f"dcgan makes pictures of 16 to 128 px, at this size with sides that are multiples of {step}, not {height}x{width}; try size={near}"
+            f"dcgan makes pictures of 16 to 128 px, at this size with sides that are multiples of {step}, "
+            f"not {height}x{width}; try size={near}"
         )
     return (height // step, width // step), doublings
 

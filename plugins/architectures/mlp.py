@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -36,7 +38,8 @@ class Discriminator(nn.Module):
 class MLP(Architecture):
     """Fully connected layers, for points of the plane and for small pictures.
 
-    Goodfellow et al. 2014, arXiv:1406.2661, has such networks; this is the plain form that later papers use for toy data.
+    Goodfellow et al. 2014, arXiv:1406.2661, has such networks;
+    this is the plain form that later papers use for toy data.
 
     Differs from the paper: ReLU or leaky ReLU in place of maxout, no dropout.
 
@@ -64,7 +67,13 @@ class MLP(Architecture):
     ):
         if min(latent, width, layers) < 1:
             raise ValueError("latent, width and layers must be at least 1")
-        self.latent_size, self.width, self.layers, self.activation, self.noise = latent, width, layers, activation, noise
+        self.latent_size, self.width, self.layers, self.activation, self.noise = (
+            latent,
+            width,
+            layers,
+            activation,
+            noise,
+        )
 
     def build(self, spec: Spec, plan: Plan) -> Networks:
         size = math.prod(spec.shape)
@@ -77,10 +86,14 @@ class MLP(Architecture):
         return draws.normal("latent", count, self.latent_size)
 
     def _stack(self, inputs: int, outputs: int) -> list[nn.Module]:
-        activations = {"relu": nn.ReLU, "leaky-relu": lambda: nn.LeakyReLU(0.2), "tanh": nn.Tanh}
+        activations: dict[str, Callable[[], nn.Module]] = {
+            "relu": nn.ReLU,
+            "leaky-relu": lambda: nn.LeakyReLU(0.2),
+            "tanh": nn.Tanh,
+        }
         sizes = [inputs, *[self.width] * self.layers]
         stack: list[nn.Module] = []
-        for before, after in zip(sizes, sizes[1:], strict=False):
+        for before, after in pairwise(sizes):
             stack += [nn.Linear(before, after), activations[self.activation]()]
         return [*stack, nn.Linear(self.width, outputs)]
 

@@ -20,8 +20,9 @@ _LABELS = ("labels", "y", "arr_1")
 class Array(Dataset):
     """Samples in a .npy or .npz file: pictures, points or tokens, told apart by the shape and type of the array.
 
-    Pictures are bytes [N, H, W], [N, H, W, C] or [N, C, H, W], numbers of 16 bits (uint16) of the same shapes, or floats
-    in [-1, 1]; points are floats [N, D]; tokens are whole numbers [N, T]. Files that hold Python objects are refused.
+    Pictures are bytes [N, H, W], [N, H, W, C] or [N, C, H, W], numbers of 16 bits (uint16) of the same shapes, or
+    floats in [-1, 1]; points are floats [N, D]; tokens are whole numbers [N, T].
+    Files that hold Python objects are refused.
 
     Args:
         path: the file.
@@ -69,7 +70,10 @@ class Array(Dataset):
             loaded = numpy.load(self.path, allow_pickle=False)
             if isinstance(loaded, numpy.ndarray):
                 if self.samples or self.labels:
-                    raise DataError(f"{self.path} holds a single array without a name; leave out samples= and labels=, or write an .npz")
+                    raise DataError(
+                        f"{self.path} holds a single array without a name; "
+                        "leave out samples= and labels=, or write an .npz"
+                    )
                 return loaded, None, False
             with loaded:
                 return self._named(loaded)
@@ -94,7 +98,9 @@ class Array(Dataset):
 
     def _sized(self, collection: Arrays) -> Arrays:
         if collection.spec.kind != "image" or self.size is None:
-            raise DataError(f"{self.path} holds {collection.spec.kind}, and size={self.size} is for pictures; leave it out")
+            raise DataError(
+                f"{self.path} holds {collection.spec.kind}, and size={self.size} is for pictures; leave it out"
+            )
         pixels = resized(collection.samples.permute(0, 2, 3, 1).numpy(), self.size)
         collection.samples = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
         collection.spec = dataclasses.replace(collection.spec, shape=tuple(collection.samples.shape[1:]))

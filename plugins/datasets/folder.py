@@ -10,7 +10,19 @@ from typing import Any, Literal
 import torch
 
 from ganzoo import Batch, Collection, DataError, Dataset, OptionError, Size, Spec, hookimpl
-from ganzoo_plugins.datasets.pictures import BITS16, CHANNELS, SUFFIXES, Fit, Form, Header, decode, fit, form_of, read_header, to_samples
+from ganzoo_plugins.datasets.pictures import (
+    BITS16,
+    CHANNELS,
+    SUFFIXES,
+    Fit,
+    Form,
+    Header,
+    decode,
+    fit,
+    form_of,
+    read_header,
+    to_samples,
+)
 from ganzoo_plugins.datasets.storage import Storage, common_folder, holds, shown, storage, telling
 
 MOST_CLASSES = 100_000
@@ -65,8 +77,12 @@ class Folder(Dataset):
         files = storage(self.path)
         names = [name for name in files.sizes if name.lower().endswith(SUFFIXES)]
         if not names:
-            there = f"none of its {len(files.sizes)} files ends in {', '.join(SUFFIXES)}" if files.sizes else "it is empty"
-            raise DataError(f"there are no pictures in {self.path}: {there}; name another place with path=FOLDER or path=FILE.zip")
+            there = (
+                f"none of its {len(files.sizes)} files ends in {', '.join(SUFFIXES)}" if files.sizes else "it is empty"
+            )
+            raise DataError(
+                f"there are no pictures in {self.path}: {there}; name another place with path=FOLDER or path=FILE.zip"
+            )
         notes: list[str] = []
         headers = self._headers(files, names, notes)
         form = _common_form(headers, self.channels)
@@ -87,9 +103,13 @@ class Folder(Dataset):
                     raise
                 first = first or str(error)
         if not found:
-            raise DataError(f"none of the {len(names)} files in {self.path} can be decoded, the first is the reason: {first}")
+            raise DataError(
+                f"none of the {len(names)} files in {self.path} can be decoded, the first is the reason: {first}"
+            )
         if len(found) < len(names):
-            notes.append(f"folder: {len(names) - len(found)} of {len(names)} files are left out, the first because: {first}")
+            notes.append(
+                f"folder: {len(names) - len(found)} of {len(names)} files are left out, the first because: {first}"
+            )
         return found
 
     def _header(self, files: Storage, name: str) -> Header:
@@ -107,13 +127,16 @@ class Folder(Dataset):
         if not sides:
             height, width, _ = headers[name]
             raise DataError(
-                f"the smallest picture in {self.path}, {shown(name)}, has {height}x{width} pixels (height x width) and 16 are the least "
-                "without a size; say size=HEIGHTxWIDTH to enlarge it"
+                f"the smallest picture in {self.path}, {shown(name)}, has {height}x{width} pixels (height x width) "
+                "and 16 are the least without a size; say size=HEIGHTxWIDTH to enlarge it"
             )
         size = Size(sides[0], sides[0])
         if any(header[:2] != size for header in headers.values()):
             how = {"crop": "centre-cropped and resized", "stretch": "stretched", "pad": "resized and padded"}[self.fit]
-            notes.append(f"folder: {_span(headers)} are {how} to {size.height}x{size.width}; say size=HEIGHTxWIDTH for another size")
+            notes.append(
+                f"folder: {_span(headers)} are {how} to {size.height}x{size.width}; "
+                "say size=HEIGHTxWIDTH for another size"
+            )
         return size
 
 
@@ -148,10 +171,13 @@ class Pictures(Collection):
             return fit(decode(self.files.read(name), self.form), self.size, self.fit)
 
     def fingerprint(self) -> str:
-        """Names, sizes in bytes, labels and the options that change samples; not the pixels, nor where the files lie."""
+        """Names, sizes in bytes, labels and the options that change samples;
+        not the pixels, nor where the files lie."""
         files = [(name, self.files.sizes[name]) for name in self.names]
         labels = None if self.labels is None else self.labels.tolist()
-        return hashlib.sha256(repr((self.spec, self.form, self.fit, self.mirror, files, labels)).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr((self.spec, self.form, self.fit, self.mirror, files, labels)).encode()).hexdigest()[
+            :16
+        ]
 
 
 def _common_form(headers: dict[str, Header], channels: str) -> Form:
@@ -186,7 +212,10 @@ def _labels(files: Storage, names: list[str], notes: list[str]) -> Labels | None
     if "" in classes or len(classes) < 2:
         return None
     if {name.lower() for name in classes} <= _SPLITS:
-        notes.append(f"folder: the classes are the folders {', '.join(classes)}; for the pictures of one of them add it to the path")
+        notes.append(
+            f"folder: the classes are the folders {', '.join(classes)}; "
+            "for the pictures of one of them add it to the path"
+        )
     number = {name: index for index, name in enumerate(classes)}
     return [number[top] for top in tops], tuple(map(shown, classes))
 
@@ -199,18 +228,27 @@ def _listed(files: Storage, name: str) -> Any:
 def _numbered(pairs: Any, folder: str, names: list[str]) -> Labels:
     """Labels in NVIDIA's form: [["00000/img00000000.png", 6], ...], with names relative to the dataset.json."""
     where = f"{folder}dataset.json"
-    with telling(f"the labels in {where} are not pairs of a file name and a class number", "mend it, or say labels=none"):
+    with telling(
+        f"the labels in {where} are not pairs of a file name and a class number", "mend it, or say labels=none"
+    ):
         known = {f"{folder}{name}".replace("\\", "/"): label for name, label in pairs}
     if missing := [name for name in names if name not in known]:
         raise DataError(
-            f"{where} gives no label for {len(missing)} of {len(names)} pictures, such as {shown(missing[0])}; add them, or say labels=none"
+            f"{where} gives no label for {len(missing)} of {len(names)} pictures, such as {shown(missing[0])}; "
+            "add them, or say labels=none"
         )
     labels = [known[name] for name in names]
     for name, label in zip(names, labels, strict=True):
         if isinstance(label, list):
-            raise DataError(f"{where} gives {shown(name)} a vector as its label, and only class numbers can be used; say labels=none")
+            raise DataError(
+                f"{where} gives {shown(name)} a vector as its label, and only class numbers can be used; "
+                "say labels=none"
+            )
         if type(label) is not int or not 0 <= label < MOST_CLASSES:
-            raise DataError(f"{where} gives {shown(name)} the label {ascii(label)[:40]}, which is not a class number from 0; say labels=none")
+            raise DataError(
+                f"{where} gives {shown(name)} the label {ascii(label)[:40]}, "
+                "which is not a class number from 0; say labels=none"
+            )
     return labels, tuple(map(str, range(max(labels) + 1)))
 
 

@@ -16,14 +16,19 @@ from ganzoo import Collection, DataError, Dataset, Size, hookimpl
 from ganzoo_plugins.datasets.pictures import from_pictures
 from ganzoo_plugins.datasets.storage import telling
 
-_FILES = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"), "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")}
+_FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
 _LARGEST = 1 << 30  # bytes of one file, unpacked: ten times the largest of these
 
 
 class Mnist(Dataset):
-    """70,000 handwritten digits of 28x28 grey pixels, read from the four IDX files (gzipped or not); nothing is downloaded.
+    """70,000 handwritten digits of 28x28 grey pixels, read from the four IDX files (gzipped or not);
+    nothing is downloaded.
 
-    LeCun, Cortes and Burges 1998, http://yann.lecun.com/exdb/mnist/: 60,000 pictures for training and 10,000 for testing.
+    LeCun, Cortes and Burges 1998, http://yann.lecun.com/exdb/mnist/:
+    60,000 pictures for training and 10,000 for testing.
 
     Args:
         path: the folder of the four files; without it $GANZOO_DATA/mnist, then ./data/mnist.
@@ -45,9 +50,15 @@ class Mnist(Dataset):
         pixels = read_idx(images, 3)
         numbers = read_idx(labels, 1)
         if len(pixels) != len(numbers):
-            raise DataError(f"{images} holds {len(pixels)} pictures and {labels} {len(numbers)} labels; they are not of one set, get both again")
+            raise DataError(
+                f"{images} holds {len(pixels)} pictures and {labels} {len(numbers)} labels; "
+                "they are not of one set, get both again"
+            )
         if numbers.max() >= len(self.classes):
-            raise DataError(f"{labels} holds the label {numbers.max()}, and {self.name} has labels from 0 to {len(self.classes) - 1}")
+            raise DataError(
+                f"{labels} holds the label {numbers.max()}, "
+                f"and {self.name} has labels from 0 to {len(self.classes) - 1}"
+            )
         return from_pictures(pixels[..., None], numbers, self.classes, self.size)
 
     def _folder(self) -> Path:
@@ -65,7 +76,8 @@ class Mnist(Dataset):
 
 
 class FashionMnist(Mnist):
-    """70,000 pictures of clothes, 28x28 grey pixels, read from the four IDX files (gzipped or not); nothing is downloaded.
+    """70,000 pictures of clothes, 28x28 grey pixels, read from the four IDX files (gzipped or not);
+    nothing is downloaded.
 
     Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747: 60,000 pictures for training and 10,000 for testing.
 
@@ -88,8 +100,8 @@ def read_idx(path: Path, dimensions: int) -> numpy.ndarray:
         head = file.read(4 + 4 * dimensions)
         if head[:4] != bytes((0, 0, 8, dimensions)):
             raise DataError(
-                f"{path} begins with the bytes {head[:4].hex(' ') or '(none)'}, and an IDX file of {dimensions} dimensions "
-                f"with 00 00 08 0{dimensions}; give the original file"
+                f"{path} begins with the bytes {head[:4].hex(' ') or '(none)'}, "
+                f"and an IDX file of {dimensions} dimensions with 00 00 08 0{dimensions}; give the original file"
             )
         if len(head) < 4 + 4 * dimensions:
             raise DataError(f"{path} ends within its header; get the file again")
@@ -104,7 +116,9 @@ def _contents(path: Path, file: IO[bytes], shape: tuple[int, ...]) -> numpy.ndar
     data = file.read(expected + 1)
     if len(data) != expected:
         length = f"only {len(data)}" if len(data) < expected else "more"
-        raise DataError(f"{path} should hold {told} = {expected} bytes after its header and holds {length}; get the file again")
+        raise DataError(
+            f"{path} should hold {told} = {expected} bytes after its header and holds {length}; get the file again"
+        )
     return numpy.frombuffer(bytearray(data), numpy.uint8).reshape(shape)
 
 

@@ -45,14 +45,16 @@ def from_pictures(pixels: numpy.ndarray, labels: Any, classes: tuple[str, ...], 
 
 
 def resized(pixels: numpy.ndarray, size: Size) -> numpy.ndarray:
-    """Pictures [N, H, W, C] of bytes or float32, stretched to a size with Pillow's bilinear filter, which averages where
-    it reduces. Pillow reckons bytes in whole numbers, so that every machine gets the same data."""
+    """Pictures [N, H, W, C] of bytes or float32, stretched to a size with Pillow's bilinear filter, which averages
+    where it reduces. Pillow reckons bytes in whole numbers, so that every machine gets the same data."""
     if pixels.shape[1:3] == size:
         return pixels
     made = numpy.empty((len(pixels), *size, pixels.shape[3]), pixels.dtype)
     for channel in range(pixels.shape[3]):
         for index, picture in enumerate(numpy.ascontiguousarray(pixels[..., channel])):
-            made[index, ..., channel] = Image.fromarray(picture).resize((size.width, size.height), Image.Resampling.BILINEAR)
+            made[index, ..., channel] = Image.fromarray(picture).resize(
+                (size.width, size.height), Image.Resampling.BILINEAR
+            )
     return made
 
 
@@ -74,7 +76,8 @@ def read_header(file: IO[bytes]) -> Header:
 
 
 def decode(data: bytes, form: Form) -> Image.Image:
-    """A picture, upright, in Pillow's mode for this form (`deep` as F, 0 to 65535). Raises many types for a damaged file."""
+    """A picture, upright, in Pillow's mode for this form (`deep` as F, 0 to 65535).
+    Raises many types for a damaged file."""
     with _opened(io.BytesIO(data)) as image:
         image.load()
         turn = _TURNS.get(_orientation(image))
@@ -128,7 +131,9 @@ def _opened(file: IO[bytes]) -> Iterator[Image.Image]:
             raise ValueError("it has more than 64 megapixels") from None
         with image:
             if image.width * image.height > MOST_PIXELS:
-                raise ValueError(f"it has {image.width * image.height / 1e6:.0f} megapixels, and 64 are the most that are read")
+                raise ValueError(
+                    f"it has {image.width * image.height / 1e6:.0f} megapixels, and 64 are the most that are read"
+                )
             yield image
 
 
@@ -175,5 +180,7 @@ def _padded(image: Image.Image, size: Size) -> Image.Image:
     scale = min(size.width / image.width, size.height / image.height)
     inner = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     sheet = Image.new(image.mode, (size.width, size.height))
-    sheet.paste(image.resize(inner, Image.Resampling.LANCZOS), ((size.width - inner[0]) // 2, (size.height - inner[1]) // 2))
+    sheet.paste(
+        image.resize(inner, Image.Resampling.LANCZOS), ((size.width - inner[0]) // 2, (size.height - inner[1]) // 2)
+    )
     return sheet

@@ -59,11 +59,14 @@ class Scenes(Collection):
     def fetch(self, indices: list[int]) -> Batch:
         scenes = [self.factors(index) for index in indices]
         labels = torch.tensor([KINDS.index(scene["shapes"][-1]["shape"]) for scene in scenes])
-        return Batch(to_samples([_drawn(scene, self.size) for scene in scenes], "rgb"), labels, index=torch.as_tensor(indices))
+        return Batch(
+            to_samples([_drawn(scene, self.size) for scene in scenes], "rgb"), labels, index=torch.as_tensor(indices)
+        )
 
     def factors(self, index: int) -> dict[str, Any]:
         """What picture `index` shows: `background` (red, green, blue from 0 to 255) and `shapes` from the back to the
-        front, each with `shape`, `colour`, `x`, `y` (centre, in widths and heights) and `scale` (radius in shorter sides)."""
+        front, each with `shape`, `colour`, `x`, `y` (centre, in widths and heights)
+        and `scale` (radius in shorter sides)."""
         generator = numpy.random.Generator(numpy.random.PCG64(derive(self.seed, "shapes", index)))
         background = _colour(generator)
         behind = [_shape(generator, background, 0.08, 0.16)] if generator.random() < 0.5 else []

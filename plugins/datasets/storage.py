@@ -23,7 +23,10 @@ class Storage:
     def open(self, name: str) -> IO[bytes]:
         """A file, to be closed by the caller. Raises whatever a damaged file makes its reader raise: see `telling`."""
         if self.sizes[name] > LARGEST:
-            raise ValueError(f"it has {self.sizes[name] >> 20} MiB unpacked, and {LARGEST >> 20} MiB are the most that one file may have")
+            raise ValueError(
+                f"it has {self.sizes[name] >> 20} MiB unpacked, "
+                f"and {LARGEST >> 20} MiB are the most that one file may have"
+            )
         return self._open(name)
 
     def _open(self, name: str) -> IO[bytes]:
@@ -106,7 +109,8 @@ def telling(what: str, then: str = "") -> Iterator[None]:
         yield
     except DataError:
         raise
-    # zipfile, Pillow, numpy and json raise nearly any type for a damaged file: struct.error, zlib.error, IndexError, ...
+    # zipfile, Pillow, numpy and json raise nearly any type for a damaged file:
+    # struct.error, zlib.error, IndexError, ...
     except Exception as error:
         raise DataError(f"{what}: {reason(error)}" + (f"; {then}" if then else "")) from None
 
@@ -175,6 +179,8 @@ def _hidden(name: str) -> bool:
 def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
     name = entry.filename.replace("\\", "/")
     if name.startswith("/") or ".." in name.split("/") or name[1:2] == ":":
-        raise DataError(f"{path} holds an entry that leads out of it, {entry.filename!a}; make a .zip without such entries")
+        raise DataError(
+            f"{path} holds an entry that leads out of it, {entry.filename!a}; make a .zip without such entries"
+        )
     if entry.flag_bits & 0x1:
         raise DataError(f"{path} is encrypted ({shown(name)}); unpack it with its password and write path=FOLDER")

@@ -13,7 +13,8 @@ class Wasserstein(AdversarialLoss):
     """Wasserstein distance: the difference of mean scores, with the discriminator's weights clipped.
 
     Arjovsky, Chintala and Bottou 2017, arXiv:1701.07875, equation 2 and algorithm 1. Brings `weight-clip` and suggests
-    the paper's RMSprop at 5e-5 and five discriminator moves; `--no-reg weight-clip` with another constraint leaves it out.
+    the paper's RMSprop at 5e-5 and five discriminator moves;
+    `--no-reg weight-clip` with another constraint leaves it out.
 
     Differs from the paper: no longer phases of discriminator moves at the start, as the authors' code has.
     """

@@ -11,8 +11,8 @@ from ganzoo_plugins.losses.wgan import Wasserstein
 class WassersteinGP(Wasserstein):
     """Wasserstein distance, with a gradient penalty in place of clipped weights.
 
-    Gulrajani et al. 2017, arXiv:1704.00028, algorithm 1. Brings `gradient-penalty` of weight 10 and suggests the paper's
-    Adam (rate 1e-4, betas 0 and 0.9) and five discriminator moves.
+    Gulrajani et al. 2017, arXiv:1704.00028, algorithm 1. Brings `gradient-penalty` of weight 10 and suggests the
+    paper's Adam (rate 1e-4, betas 0 and 0.9) and five discriminator moves.
 
     Differs from the paper: none known.
     """

@@ -1,4 +1,5 @@
-"""The usual game: some discriminator moves, then one of the generator. Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1."""
+"""The usual game: some discriminator moves, then one of the generator.
+Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1."""
 
 from __future__ import annotations
 
@@ -9,7 +10,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ganzoo import Average, Game, Move, Optimizer, OptimizerName, Procedure, UsageError, hookimpl, sample_latent_generator
+from ganzoo import (
+    Average,
+    Game,
+    Move,
+    Optimizer,
+    OptimizerName,
+    Procedure,
+    UsageError,
+    hookimpl,
+    sample_latent_generator,
+)
 
 
 class Adversarial(Procedure):
@@ -66,20 +77,30 @@ class Adversarial(Procedure):
     ):
         if min(n_critic, micro_batches) < 1:
             raise ValueError("n_critic and micro_batches must be at least 1")
-        if min(rate, average, average_ramp, clip_norm, momentum, schedule_start) < 0 or not (0 <= beta1 < 1 and 0 <= beta2 < 1):
+        if min(rate, average, average_ramp, clip_norm, momentum, schedule_start) < 0 or not (
+            0 <= beta1 < 1 and 0 <= beta2 < 1
+        ):
             raise ValueError("rates, half-lives and norms must not be negative, and betas lie in [0, 1)")
         if schedule_steps is not None and schedule_steps <= schedule_start:
             raise ValueError("schedule_steps must be larger than schedule_start")
         self.n_critic, self.micro_batches = n_critic, micro_batches
         self.schedule, self.schedule_start, self.schedule_steps = schedule, schedule_start, schedule_steps
         self.average_half_life, self.average_ramp, self.clip_norm = average, average_ramp, clip_norm
-        both = {"name": optimizer, "rate": rate, "beta1": beta1}
+        both: dict[str, Any] = {"name": optimizer, "rate": rate, "beta1": beta1}
         sides = {
             "generator": {"name": generator_optimizer, "rate": generator_rate, "beta1": generator_beta1},
-            "discriminator": {"name": discriminator_optimizer, "rate": discriminator_rate, "beta1": discriminator_beta1},
+            "discriminator": {
+                "name": discriminator_optimizer,
+                "rate": discriminator_rate,
+                "beta1": discriminator_beta1,
+            },
         }
         self.optimizers = {
-            side: Optimizer(**{**both, **{key: value for key, value in own.items() if value is not None}}, beta2=beta2, momentum=momentum)
+            side: Optimizer(
+                **{**both, **{key: value for key, value in own.items() if value is not None}},
+                beta2=beta2,
+                momentum=momentum,
+            )
             for side, own in sides.items()
         }
 
@@ -90,7 +111,9 @@ class Adversarial(Procedure):
 
         def player(side: str, network: Any) -> Any:
             schedule = None if self.schedule == "constant" else self.rate_factor
-            return game.add_player(side, {side: network}, self.optimizers[side], schedule=schedule, clip_norm=self.clip_norm or None)
+            return game.add_player(
+                side, {side: network}, self.optimizers[side], schedule=schedule, clip_norm=self.clip_norm or None
+            )
 
         self.discriminator = player("discriminator", game.networks.discriminator)
         self.generator = player("generator", game.networks.generator)
@@ -119,8 +142,8 @@ class Adversarial(Procedure):
             yield self._share(terms)
 
     def _generator_terms(self, game: Game) -> Iterator[dict[str, Tensor]]:
-        # A relativistic loss compares with real samples; for the others none are read, but labels are.
-        batch = game.take(game.batch) if game.loss.relativistic or game.spec.classes else None
+        # Real samples are read for a relativistic loss, which compares with them, and for networks that look at labels.
+        batch = game.take(game.batch) if game.loss.relativistic or "labels" in game.plan.needs else None
         latents = game.latent(game.batch // game.draws.world)
         size = len(latents) // self.micro_batches
         for start in range(0, len(latents), size):

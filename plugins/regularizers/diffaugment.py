@@ -14,8 +14,8 @@ from ganzoo import Draws, Regularizer, hookimpl
 class DiffAugment(Regularizer):
     """Shows the discriminator real and fake pictures after the same kinds of differentiable augmentation.
 
-    Zhao et al. 2020, arXiv:2006.10738, section 4: colour (brightness, saturation, contrast), translation by up to 1/8 of
-    the side, cutout of a square of half the side.
+    Zhao et al. 2020, arXiv:2006.10738, section 4: colour (brightness, saturation, contrast), translation by up to 1/8
+    of the side, cutout of a square of half the side.
 
     Differs from the paper: none known.
 
@@ -40,7 +40,9 @@ class DiffAugment(Regularizer):
 
 
 def _recolor(x: Tensor, draws: Draws) -> Tensor:
-    brightness, saturation, contrast = draws.uniform("diffaugment color", len(x), 3).to(x.dtype)[:, :, None, None, None].unbind(1)
+    brightness, saturation, contrast = (
+        draws.uniform("diffaugment color", len(x), 3).to(x.dtype)[:, :, None, None, None].unbind(1)
+    )
     x = x + (brightness - 0.5)
     grey = x.mean(1, keepdim=True)
     x = (x - grey) * (saturation * 2) + grey
@@ -54,7 +56,9 @@ def _translate(x: Tensor, draws: Draws) -> Tensor:
     reach_down, reach_right = (height + 4) // 8, (width + 4) // 8
     down = draws.integers("diffaugment down", count, 1, low=-reach_down, high=reach_down + 1)
     right = draws.integers("diffaugment right", count, 1, low=-reach_right, high=reach_right + 1)
-    rows = (torch.arange(height, device=x.device) - down + 1).clamp(0, height + 1)  # 0 and height + 1 are the zeros around
+    rows = (torch.arange(height, device=x.device) - down + 1).clamp(
+        0, height + 1
+    )  # 0 and height + 1 are the zeros around
     columns = (torch.arange(width, device=x.device) - right + 1).clamp(0, width + 1)
     which = torch.arange(count, device=x.device)[:, None, None]
     padded = F.pad(x, (1, 1, 1, 1)).permute(0, 2, 3, 1)

@@ -13,8 +13,9 @@ from ganzoo import Regularizer, Turn, hookimpl
 class GradientPenalty(Regularizer):
     """Pulls the norm of the discriminator's gradient to 1 between real and fake samples.
 
-    Gulrajani et al. 2017, arXiv:1704.00028, equation 3: weight * mean((|gradient| - center)^2) at points drawn uniformly
-    on the lines between pairs. The norm is over all of a sample's values. One-sided: Petzka et al. 2018, arXiv:1709.08894.
+    Gulrajani et al. 2017, arXiv:1704.00028, equation 3: weight * mean((|gradient| - center)^2) at points drawn
+    uniformly on the lines between pairs. The norm is over all of a sample's values.
+    One-sided: Petzka et al. 2018, arXiv:1709.08894.
 
     Differs from the paper: none known.
 

@@ -9,14 +9,23 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from ganzoo import Networks, Regularizer, hookimpl
 
-LAYERS = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+LAYERS = (
+    nn.Linear,
+    nn.Embedding,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
 
 
 class SpectralNorm(Regularizer):
     """Divides each layer's weight by its largest singular value.
 
-    Miyato et al. 2018, arXiv:1802.05957, algorithm 1: power iteration on the weight as a matrix (outputs, all the rest).
-    The iteration's vectors are part of the state.
+    Miyato et al. 2018, arXiv:1802.05957, algorithm 1: power iteration on the weight as a matrix (outputs, all the
+    rest). The iteration's vectors are part of the state.
 
     Differs from the paper: none known.
 
@@ -27,7 +36,7 @@ class SpectralNorm(Regularizer):
 
     name = "spectral-norm"
     paper = "arXiv:1802.05957"
-    needs = ("discriminator_turn",)
+    needs: tuple[str, ...] = ("discriminator_turn",)
 
     def __init__(self, side: Literal["discriminator", "generator", "both"] = "discriminator", iterations: int = 1):
         if iterations < 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ganzoo import Networks, Regularizer, hookimpl
 
@@ -29,7 +30,9 @@ class WeightClip(Regularizer):
         self.limit = limit
 
     def project(self, networks: Networks) -> None:
-        parameters = [parameter for network in networks.discriminators.values() for parameter in network.parameters()]
+        parameters: list[Tensor] = [
+            parameter for network in networks.discriminators.values() for parameter in network.parameters()
+        ]
         torch._foreach_clamp_min_(parameters, -self.limit)
         torch._foreach_clamp_max_(parameters, self.limit)
 

@@ -1,4 +1,5 @@
-"""The data sets that come with ganzoo, but for `folder`: real files, damaged files, and what every data set promises."""
+"""The data sets that come with ganzoo, but for `folder`:
+real files, damaged files, and what every data set promises."""
 
 from __future__ import annotations
 
@@ -43,7 +44,11 @@ def test_embedded_data_sets(name):
     collection = opened(name, **part.tiny)
     batch = collection.fetch([3, 0])
     assert batch.sample.shape == (2, *collection.spec.shape) and batch.sample.dtype == torch.float32
-    assert batch.index.tolist() == [3, 0] and batch.label.dtype == torch.int64 and int(batch.label.max()) < len(collection.spec.classes)
+    assert (
+        batch.index.tolist() == [3, 0]
+        and batch.label.dtype == torch.int64
+        and int(batch.label.max()) < len(collection.spec.classes)
+    )
     assert set(collection.spec.offers) <= set(part.offers)
     again = opened(name, **part.tiny)
     assert again.fingerprint() == collection.fingerprint() and torch.equal(again.fetch([3, 0]).sample, batch.sample)
@@ -98,7 +103,9 @@ def test_shapes_depend_on_seed_and_index_alone():
 
 
 def idx(*shape, values=None, magic=None, seed=0):
-    values = numpy.random.default_rng(seed).integers(0, 256 if len(shape) == 3 else 10, shape) if values is None else values
+    values = (
+        numpy.random.default_rng(seed).integers(0, 256 if len(shape) == 3 else 10, shape) if values is None else values
+    )
     head = bytes((0, 0, 8, len(shape))) if magic is None else magic
     return head + struct.pack(f">{len(shape)}I", *shape) + numpy.asarray(values, numpy.uint8).tobytes()
 
@@ -190,7 +197,9 @@ def test_mutated_idx_files_never_give_another_error(idx_folder):
             data = bytearray(gzip.compress(data) if generator.random() < 0.5 else data)
             for _ in range(generator.randint(0, 4)):
                 data[generator.randrange(min(len(data), generator.choice([16, 1 << 30])))] = generator.randrange(256)
-            (idx_folder / name).write_bytes(data[: generator.choice([len(data)] * 3 + [generator.randrange(len(data))])])
+            (idx_folder / name).write_bytes(
+                data[: generator.choice([len(data)] * 3 + [generator.randrange(len(data))])]
+            )
         try:
             opened("mnist", path=str(idx_folder), split="test", size="28").fetch([0])
         except GanzooError as error:
@@ -241,15 +250,26 @@ def test_single_arrays(tmp_path, array, kind, shape):
     if kind == "image" and shape[0] == 3:
         assert (decode(found.fetch(list(range(6))).sample, found.spec) == PICTURES).all()
     if kind == "image":
-        assert opened("array", path=str(tmp_path / "a.npy"), size="16x20").fetch([0]).sample.shape == (1, shape[0], 16, 20)
+        assert opened("array", path=str(tmp_path / "a.npy"), size="16x20").fetch([0]).sample.shape == (
+            1,
+            shape[0],
+            16,
+            20,
+        )
     else:
         refused("size=16 is for pictures", "array", path=str(tmp_path / "a.npy"), size="16")
 
 
-@pytest.mark.parametrize("names", [("samples", "labels"), ("images", "y"), ("x", "labels"), ("arr_0", "arr_1"), ("anything", "y")])
+@pytest.mark.parametrize(
+    "names", [("samples", "labels"), ("images", "y"), ("x", "labels"), ("arr_0", "arr_1"), ("anything", "y")]
+)
 def test_named_arrays(tmp_path, names):
     found = opened("array", path=save(tmp_path / "a.npz", **{names[1]: NUMBERS, names[0]: PICTURES}))
-    assert found.spec.shape == (3, 8, 12) and found.labels.tolist() == NUMBERS.tolist() and found.spec.classes == ("0", "1", "2")
+    assert (
+        found.spec.shape == (3, 8, 12)
+        and found.labels.tolist() == NUMBERS.tolist()
+        and found.spec.classes == ("0", "1", "2")
+    )
 
 
 def test_arrays_by_name(tmp_path):
@@ -269,7 +289,9 @@ def test_what_ganzoo_sample_writes_is_read(tmp_path, bits):
     made = torch.rand(4, 1, 8, 8) * 2 - 1
     samples.write(tmp_path / "s.npz", decode(made, spec), spec, [1, 1, 0, 1])
     found = opened("array", path=str(tmp_path / "s.npz"))
-    assert found.labels.tolist() == [1, 1, 0, 1] and found.spec.shape == (1, 8, 8) and found.spec.encoding == spec.encoding
+    assert (
+        found.labels.tolist() == [1, 1, 0, 1] and found.spec.shape == (1, 8, 8) and found.spec.encoding == spec.encoding
+    )
     back = found.fetch(list(range(4))).sample
     assert (back - made).abs().max() < 2 / 2**bits and (decode(back, found.spec) == decode(made, spec)).all()
 

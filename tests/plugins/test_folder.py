@@ -53,7 +53,11 @@ def make_folder(root, files):
     for name, content in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else encoded(content, {"pgm": "PPM", "jpg": "JPEG"}.get(name[-3:], "PNG")))
+        path.write_bytes(
+            content
+            if isinstance(content, bytes)
+            else encoded(content, {"pgm": "PPM", "jpg": "JPEG"}.get(name[-3:], "PNG"))
+        )
     return root
 
 
@@ -77,7 +81,11 @@ def test_folder_and_zip_of_the_same_files_are_the_same_data(tmp_path):
     files = {f"{name}/{index}.png": picture(seed=index) for index, name in enumerate(["cat", "ant", "bee"])}
     files["notes.txt"] = b"not a picture"
     folder, archive = open_folder(make_folder(tmp_path / "f", files)), open_folder(make_zip(tmp_path / "f.zip", files))
-    assert folder.spec == archive.spec and folder.spec.shape == (3, 32, 32) and folder.spec.classes == ("ant", "bee", "cat")
+    assert (
+        folder.spec == archive.spec
+        and folder.spec.shape == (3, 32, 32)
+        and folder.spec.classes == ("ant", "bee", "cat")
+    )
     assert folder.notes == () and folder.fingerprint() == archive.fingerprint()
     ours, theirs = folder.fetch([0, 1, 2]), archive.fetch([0, 1, 2])
     assert torch.equal(ours.sample, theirs.sample) and ours.label.tolist() == theirs.label.tolist() == [0, 1, 2]
@@ -85,12 +93,21 @@ def test_folder_and_zip_of_the_same_files_are_the_same_data(tmp_path):
 
 
 def test_labels_need_every_picture_in_a_class_folder(tmp_path):
-    assert open_folder(make_folder(tmp_path / "loose", {"a/1.png": picture(), "b/1.png": picture(), "1.png": picture()})).spec.classes == ()
+    assert (
+        open_folder(
+            make_folder(tmp_path / "loose", {"a/1.png": picture(), "b/1.png": picture(), "1.png": picture()})
+        ).spec.classes
+        == ()
+    )
     one = make_zip(tmp_path / "one.zip", {"top/a/1.png": picture(), "top/a/2.png": picture()})
     assert open_folder(one).spec.classes == () and len(open_folder(one)) == 2
-    two = make_zip(tmp_path / "two.zip", {"top/a/1.png": picture(), "top/b/x/2.png": picture(), "__MACOSX/top/a/._1.png": b"junk"})
+    two = make_zip(
+        tmp_path / "two.zip", {"top/a/1.png": picture(), "top/b/x/2.png": picture(), "__MACOSX/top/a/._1.png": b"junk"}
+    )
     assert open_folder(two).spec.classes == ("a", "b") and open_folder(two, labels="none").spec.classes == ()
-    split = make_zip(tmp_path / "split.zip", {f"{part}/{name}/1.png": picture() for part in ("train", "test") for name in "abc"})
+    split = make_zip(
+        tmp_path / "split.zip", {f"{part}/{name}/1.png": picture() for part in ("train", "test") for name in "abc"}
+    )
     assert "add it to the path" in open_folder(split).notes[0]
     assert open_folder(split / "train").spec.classes == ("a", "b", "c")
 
@@ -175,14 +192,19 @@ def test_exif_orientation_is_applied(tmp_path):
 def test_size_is_chosen_by_the_smallest_picture(tmp_path, smallest, side):
     found = open_folder(make_folder(tmp_path, {"a.png": picture(smallest, 400), "b.png": picture(320, 310)}))
     assert found.spec.shape == (3, side, side)
-    assert f"to {side}x{side}; say size=HEIGHTxWIDTH for another size" in found.notes[0] and f"{smallest}x400" in found.notes[0]
+    assert (
+        f"to {side}x{side}; say size=HEIGHTxWIDTH for another size" in found.notes[0]
+        and f"{smallest}x400" in found.notes[0]
+    )
 
 
 def test_fit(tmp_path):
     wide = Image.new("L", (96, 32))
     wide.paste(255, (32, 0, 64, 32))  # the middle third is white
     make_folder(tmp_path, {"a.png": wide})
-    crop, stretch, pad = (pixels(open_folder(tmp_path, size="32", fit=fit))[..., 0] for fit in ("crop", "stretch", "pad"))
+    crop, stretch, pad = (
+        pixels(open_folder(tmp_path, size="32", fit=fit))[..., 0] for fit in ("crop", "stretch", "pad")
+    )
     assert (crop == 255).all()
     assert (stretch[:, :8] < 5).all() and (stretch[:, 14:18] > 250).all()
     assert (pad[:8] == 0).all() and (pad[-8:] == 0).all() and pad[16, 16] > 250 and pad[16, 2] < 5
@@ -208,7 +230,11 @@ def test_fingerprint_sees_files_and_options(tmp_path):
     make_folder(tmp_path, {"a.png": picture(), "b.png": picture(seed=1)})
     before = open_folder(tmp_path).fingerprint()
     assert before == open_folder(tmp_path).fingerprint()
-    assert before != open_folder(tmp_path, size="16").fingerprint() != open_folder(tmp_path, size="16", fit="pad").fingerprint()
+    assert (
+        before
+        != open_folder(tmp_path, size="16").fingerprint()
+        != open_folder(tmp_path, size="16", fit="pad").fingerprint()
+    )
     make_folder(tmp_path, {"b.png": picture(seed=1, mode="L")})
     assert before != open_folder(tmp_path).fingerprint()
 
@@ -223,7 +249,11 @@ def test_workers_give_what_one_process_gives_and_a_stream_goes_on(tmp_path, zipp
     batches = [alone.take(8) for _ in range(6)]
     for batch in batches:
         other = helped.take(8)
-        assert torch.equal(batch.sample, other.sample) and torch.equal(batch.label, other.label) and torch.equal(batch.index, other.index)
+        assert (
+            torch.equal(batch.sample, other.sample)
+            and torch.equal(batch.label, other.label)
+            and torch.equal(batch.index, other.index)
+        )
     resumed = Stream(collection, 3, workers=2)
     resumed.load({"position": 32})
     assert torch.equal(resumed.take(8).sample, batches[4].sample)
@@ -245,7 +275,9 @@ def test_paths_are_recognised(tmp_path):
     make_folder(tmp_path / "deep", {"x/y/z.JPG": encoded(picture(), "JPEG")})
     archive = make_zip(tmp_path / "d.zip", {"train/a.png": picture()})
     for path in (tmp_path / "deep", archive, archive / "train"):
-        assert Choice.parse_path(f"{path}:size=112x96", registry) == Choice("folder", {"path": str(path), "size": "112x96"})
+        assert Choice.parse_path(f"{path}:size=112x96", registry) == Choice(
+            "folder", {"path": str(path), "size": "112x96"}
+        )
     make_folder(tmp_path / "texts", {"a.txt": b"text"})
     sounds = make_zip(tmp_path / "sounds.zip", {"a.wav": b"RIFF"})
     folder = registry.get("dataset", "folder")
@@ -406,12 +438,18 @@ def test_mutated_files_never_give_another_error(tmp_path, capfd):
     generator = random.Random(0)
     deep = Image.fromarray(numpy.arange(1024, dtype=numpy.uint16).reshape(32, 32))
     forms = {form: encoded(picture(seed=1), form) for form in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")}
-    forms |= {"DEEP": encoded(deep), "LZW": encoded(picture(), "TIFF", compression="tiff_lzw"), "PALETTE": encoded(picture().convert("P"), "GIF")}
+    forms |= {
+        "DEEP": encoded(deep),
+        "LZW": encoded(picture(), "TIFF", compression="tiff_lzw"),
+        "PALETTE": encoded(picture().convert("P"), "GIF"),
+    }
     archive = make_zip(tmp_path / "whole.zip", {f"{name}/a.png": data for name, data in forms.items()}).read_bytes()
     signal.signal(signal.SIGALRM, lambda *_: pytest.fail("reading a damaged file took more than 10 seconds"))
     try:
         for index in range(100):
-            path = make_folder(tmp_path / f"p{index}", {"a.png": mutated(generator, generator.choice(list(forms.values())))})
+            path = make_folder(
+                tmp_path / f"p{index}", {"a.png": mutated(generator, generator.choice(list(forms.values())))}
+            )
             read_all(path, generator)
         for index in range(50):
             path = tmp_path / f"z{index}.zip"

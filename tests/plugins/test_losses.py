@@ -1,4 +1,5 @@
-"""Losses against closed forms: values and derivatives at real logits (1, -2) and fake logits (.5, 3), means over the batch."""
+"""Losses against closed forms: values and derivatives at real logits (1, -2) and fake logits (.5, 3),
+means over the batch."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from ganzoo.registry import installed
 
 REAL, FAKE = (1.0, -2.0), (0.5, 3.0)
 
-# name: discriminator's value, its derivatives by real and by fake scores, generator's value, its derivative by fake scores
+# name: discriminator's value, its derivatives by real and by fake scores, generator's value,
+# its derivative by fake scores
 CLOSED_FORMS = {
     "minimax": (3.231427, (-0.134471, -0.440399), (0.311230, 0.476287), -2.011332, (-0.311230, -0.476287)),
     "nonsaturating": (3.231427, (-0.134471, -0.440399), (0.311230, 0.476287), 0.261332, (-0.188770, -0.023713)),

@@ -31,7 +31,8 @@ def turn(critic, real, fake, seed=0):
 @pytest.mark.parametrize("shape", [(6, 3), (6, 2, 4, 4)])
 @pytest.mark.parametrize("weight", [0.1, 10.0])
 def test_gradient_penalty_of_a_linear_critic(shape, weight):
-    """weight * (|w| - 1)^2 for any pair of batches, gradient 2 weight (|w| - 1) w / |w|; the norm is over all dimensions."""
+    """weight * (|w| - 1)^2 for any pair of batches, gradient 2 weight (|w| - 1) w / |w|;
+    the norm is over all dimensions."""
     torch.manual_seed(1)
     w = torch.randn(shape[1:], dtype=torch.float64, requires_grad=True)
     real, fake = torch.randn(shape, dtype=torch.float64), 5 * torch.randn(shape, dtype=torch.float64)
@@ -63,7 +64,9 @@ def test_gradient_penalty_at_zero_gradient_has_a_finite_derivative():
 def test_one_sided_gradient_penalty():
     for scale, wanted in ((0.5, 0.0), (3.0, 4.0)):
         w = torch.tensor([scale, 0.0], requires_grad=True)
-        value = make("gradient-penalty", weight=1.0, one_sided=True).penalty(turn(lambda x, w=w: x @ w, torch.randn(5, 2), torch.randn(5, 2)))
+        value = make("gradient-penalty", weight=1.0, one_sided=True).penalty(
+            turn(lambda x, w=w: x @ w, torch.randn(5, 2), torch.randn(5, 2))
+        )
         assert value.item() == pytest.approx(wanted)
 
 
@@ -77,13 +80,14 @@ def test_gradient_penalty_lies_between_real_and_fake():
     real, fake = torch.zeros(1000, 1), torch.ones(1000, 1)
     make("gradient-penalty").penalty(turn(critic, real, fake))
     between = seen[-1][:, 0]
-    assert 0 <= between.min() < 0.05 < 0.95 < between.max() <= 1
+    assert 0 <= between.min() < 0.05 and 0.95 < between.max() <= 1
     assert between.mean().item() == pytest.approx(0.5, abs=0.05)
 
 
 @pytest.mark.parametrize(("weight", "slope", "objective"), [(10.0, 1.1, 2.1), (0.1, 11.0, 12.0)])
 def test_bias_of_the_gradient_penalty(weight, slope, objective):
-    """A linear critic on a shift of 2: the best slope is 1 + shift / (2 weight), objective shift + shift^2 / (4 weight)."""
+    """A linear critic on a shift of 2: the best slope is 1 + shift / (2 weight),
+    objective shift + shift^2 / (4 weight)."""
     a = torch.tensor([0.5], dtype=torch.float64, requires_grad=True)
     real, fake = torch.full((4, 1), 2.0, dtype=torch.float64), torch.zeros(4, 1, dtype=torch.float64)
     optimizer = torch.optim.LBFGS([a], max_iter=200, tolerance_grad=1e-14, tolerance_change=1e-16)
@@ -156,14 +160,23 @@ def dirac_field(theta, psi, gamma, name="nonsaturating"):
 
 @pytest.mark.parametrize(
     ("gamma", "wanted"),
-    [(0.0, (0.5j, -0.5j)), (0.5, (-0.25 + 0.4330127j, -0.25 - 0.4330127j)), (1.0, (-0.5, -0.5)), (2.0, (-0.1339746, -1.8660254))],
+    [
+        (0.0, (0.5j, -0.5j)),
+        (0.5, (-0.25 + 0.4330127j, -0.25 - 0.4330127j)),
+        (1.0, (-0.5, -0.5)),
+        (2.0, (-0.1339746, -1.8660254)),
+    ],
 )
 def test_dirac_gan_eigenvalues(gamma, wanted):
     jacobian = torch.autograd.functional.jacobian(
-        lambda both: dirac_field(both[0], both[1], gamma), torch.zeros(2, dtype=torch.float64, requires_grad=True), create_graph=False
+        lambda both: dirac_field(both[0], both[1], gamma),
+        torch.zeros(2, dtype=torch.float64, requires_grad=True),
+        create_graph=False,
     )
     found = sorted(torch.linalg.eigvals(jacobian).tolist(), key=lambda value: (value.real, value.imag))
-    for value, right in zip(found, sorted(map(complex, wanted), key=lambda value: (value.real, value.imag)), strict=True):
+    for value, right in zip(
+        found, sorted(map(complex, wanted), key=lambda value: (value.real, value.imag)), strict=True
+    ):
         assert abs(value - right) < 1e-6
 
 
@@ -208,7 +221,9 @@ def test_spectral_norm_reaches_the_largest_singular_value(layer):
 
 def test_spectral_norm_on_the_side_that_was_asked():
     for side, wrapped in (("generator", "G"), ("discriminator", "D"), ("both", "GD")):
-        networks = Networks({"generator": nn.Sequential(nn.Linear(2, 2))}, {"discriminator": nn.Sequential(nn.Linear(2, 2))})
+        networks = Networks(
+            {"generator": nn.Sequential(nn.Linear(2, 2))}, {"discriminator": nn.Sequential(nn.Linear(2, 2))}
+        )
         make("spectral-norm", side=side).prepare(networks)
         found = {"G": networks.generators["generator"], "D": networks.discriminators["discriminator"]}
         assert {key for key, network in found.items() if hasattr(network[0], "parametrizations")} == set(wrapped)

@@ -1,4 +1,5 @@
-"""What the toy plugins are for: games unlike the usual one are played by the same core, and what cannot fit is refused."""
+"""What the toy plugins are for: games unlike the usual one are played by the same core,
+and what cannot fit is refused."""
 
 from __future__ import annotations
 
@@ -10,14 +11,6 @@ from ganzoo.config import resolve
 from ganzoo.game import Game
 from ganzoo.registry import installed
 from ganzoo.training import build
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def play(steps: int = 3, batch: int = 4, **words: object) -> Game:
@@ -65,12 +58,22 @@ def test_cycle_keeps_a_pool_for_each_domain():
     made = torch.zeros(4, 1, 16, 16)
     mixed = game.procedure.pools["a"].exchange(made, Draws(1))
     assert 0 < sum(bool(picture.any()) for picture in mixed) < 4
-    assert sum(not picture.any() for picture in game.procedure.pools["a"].pictures) == sum(bool(picture.any()) for picture in mixed)
+    assert sum(not picture.any() for picture in game.procedure.pools["a"].pictures) == sum(
+        bool(picture.any()) for picture in mixed
+    )
 
 
 def test_cycle_logs_every_term_of_both_domains():
     numbers = play(arch="toy-cycle:width=4", reg=("r1",)).numbers()
-    terms = ("loss/generator", "loss/cycle", "loss/identity", "loss/discriminator", "penalty/r1", "score/real", "score/fake")
+    terms = (
+        "loss/generator",
+        "loss/cycle",
+        "loss/identity",
+        "loss/discriminator",
+        "penalty/r1",
+        "score/real",
+        "score/fake",
+    )
     assert set(numbers) == {f"{term}_{domain}" for term in terms for domain in "ab"}
 
 
@@ -86,7 +89,14 @@ def test_words_are_written_as_often_as_they_are_likely():
 
 def test_words_that_are_paid_become_likelier():
     """The discriminator is kept still and likes sentences that begin with one word."""
-    game = play(steps=1, arch="toy-tokens:width=8", procedure="toy-policy-gradient:rate=0.02", batch=64, loss="wgan", no_reg=("weight-clip",))
+    game = play(
+        steps=1,
+        arch="toy-tokens:width=8",
+        procedure="toy-policy-gradient:rate=0.02",
+        batch=64,
+        loss="wgan",
+        no_reg=("weight-clip",),
+    )
     reader = game.networks.discriminator
     with torch.no_grad():
         for parameter in reader.parameters():
@@ -121,12 +131,23 @@ def test_latents_stay_in_the_unit_ball_and_move_at_a_rate_of_their_own():
 
 
 def test_latents_learn_what_they_stand_for():
-    game = play(steps=300, batch=32, arch="mlp:latent=2,width=32,layers=1", data="ring:count=32", loss="toy-l2", procedure="toy-latents:rate=0.01")
+    game = play(
+        steps=300,
+        batch=32,
+        arch="mlp:latent=2,width=32,layers=1",
+        data="ring:count=32",
+        loss="toy-l2",
+        procedure="toy-latents:rate=0.01",
+    )
     assert game.numbers()["loss/generator"] < 0.02
 
 
 def test_growing_starts_small_with_larger_batches():
-    words = {"arch": "toy-growing:latent=4,width=4", "data": "digits:size=16", "procedure": "toy-growing:grow_at=3,fade_steps=2,half_size_batches=3"}
+    words = {
+        "arch": "toy-growing:latent=4,width=4",
+        "data": "digits:size=16",
+        "procedure": "toy-growing:grow_at=3,fade_steps=2,half_size_batches=3",
+    }
     seen = [play(steps=steps, **words) for steps in (2, 3, 4)]
     assert [game.stream.position for game in seen] == [24, 28, 32]
     assert [game.networks.generator.progress for game in seen] == [0, 0.5, 1]

@@ -70,7 +70,9 @@ class Translator(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, width: int):
         super().__init__()
-        self.main = nn.Sequential(nn.Conv2d(inputs, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, outputs, 3, padding=1), nn.Tanh())
+        self.main = nn.Sequential(
+            nn.Conv2d(inputs, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, outputs, 3, padding=1), nn.Tanh()
+        )
 
     def forward(self, pictures: Tensor, label: Tensor | None = None) -> Tensor:
         made: Tensor = self.main(pictures)
@@ -82,7 +84,9 @@ class Patches(nn.Module):
 
     def __init__(self, channels: int, width: int):
         super().__init__()
-        self.main = nn.Sequential(nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(width, 1, 3, padding=1))
+        self.main = nn.Sequential(
+            nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(width, 1, 3, padding=1)
+        )
 
     def forward(self, pictures: Tensor, label: Tensor | None = None) -> Scores:
         return Scores(self.main(pictures))
@@ -109,7 +113,10 @@ class ToyCycleNetworks(Architecture):
         assert spec.source is not None
         first, second = spec.source[0], spec.shape[0]
         return Networks(
-            {"generator_a": Translator(second, first, self.width), "generator_b": Translator(first, second, self.width)},
+            {
+                "generator_a": Translator(second, first, self.width),
+                "generator_b": Translator(first, second, self.width),
+            },
             {"discriminator_a": Patches(first, self.width), "discriminator_b": Patches(second, self.width)},
         )
 
@@ -172,7 +179,9 @@ class ToyCycle(Procedure):
         terms: dict[str, Tensor] = {}
         for domain, pool in self.pools.items():
             earlier = pool.exchange(fake[domain].detach(), game.draws)
-            terms |= game.discriminator_terms(self.discriminators, real[domain], earlier, name=f"discriminator_{domain}")
+            terms |= game.discriminator_terms(
+                self.discriminators, real[domain], earlier, name=f"discriminator_{domain}"
+            )
         yield Move(self.discriminators, [terms])
 
     def _generator_terms(self, game: Game, real: dict[str, Tensor], fake: dict[str, Tensor]) -> dict[str, Tensor]:

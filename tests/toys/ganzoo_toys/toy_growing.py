@@ -90,7 +90,9 @@ class ToyGrowingNetworks(Architecture):
 
     def build(self, spec: Spec, plan: Plan) -> Networks:
         if spec.shape[1] % 2 or spec.shape[2] % 2:
-            raise SizeError(f"toy-growing makes pictures with even sides, not {spec.shape[1]}x{spec.shape[2]}; try size=32")
+            raise SizeError(
+                f"toy-growing makes pictures with even sides, not {spec.shape[1]}x{spec.shape[2]}; try size=32"
+            )
         return Networks.pair(Generator(self.latent_size, self.width, spec.shape), Discriminator(self.width, spec.shape))
 
     def latent(self, draws: Draws, count: int) -> Tensor:

@@ -1,4 +1,5 @@
-"""Latent optimisation: no discriminator; every training sample has a latent of its own, which moves with the generator."""
+"""Latent optimisation: no discriminator; every training sample has a latent of its own,
+which moves with the generator."""
 
 from __future__ import annotations
 
@@ -54,7 +55,9 @@ class LatentOptimisation(Procedure):
     def start(self, game: Game) -> None:
         self.codes = Codes(game.latent(game.data_size))
         modules = {"generator": game.networks.generator, "codes": self.codes}
-        self.player = game.add_player("generator", modules, Optimizer(rate=self.rate), rates={"codes": self.latent_factor})
+        self.player = game.add_player(
+            "generator", modules, Optimizer(rate=self.rate), rates={"codes": self.latent_factor}
+        )
 
     def moves(self, game: Game, step: int) -> Iterator[Move]:
         batch = game.take(game.batch)

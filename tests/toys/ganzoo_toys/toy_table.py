@@ -114,7 +114,9 @@ class ToyTableNetworks(Architecture):
 
     def build(self, spec: Spec, plan: Plan) -> Networks:
         (size,), categories = spec.shape, len(spec.encoding["categories"])
-        return Networks.pair(Generator(self.latent_size + categories, self.width, size), Discriminator(size + categories, self.width))
+        return Networks.pair(
+            Generator(self.latent_size + categories, self.width, size), Discriminator(size + categories, self.width)
+        )
 
     def latent(self, draws: Draws, count: int) -> Tensor:
         return draws.normal("latent", count, self.latent_size)
@@ -150,10 +152,15 @@ class ToyConditional(Procedure):
         real = game.take(game.batch, condition).sample
         with torch.no_grad():
             fake = game.generate(given)
-        yield Move(self.discriminator, [game.discriminator_terms(self.discriminator, real, fake, label=condition, fake_label=condition)])
+        yield Move(
+            self.discriminator,
+            [game.discriminator_terms(self.discriminator, real, fake, label=condition, fake_label=condition)],
+        )
         given, condition = self._given(game, game.draws, game.batch, "drawn")
         real, fake = game.take(game.batch, condition).sample, game.generate(given)
-        terms = game.generator_terms(self.generator, fake, real=real, latent=given, label=condition, fake_label=condition)
+        terms = game.generator_terms(
+            self.generator, fake, real=real, latent=given, label=condition, fake_label=condition
+        )
         made = fake[:, -condition.shape[1] :].clamp(min=1e-6)
         terms["loss/condition"] = -self.condition_weight * (made.log() * condition).sum(1).mean()
         yield Move(self.generator, [terms])
