@@ -252,7 +252,7 @@ class Game:
 
     def _due(self, side: str) -> list[Any]:
         return [
-            part for part in self.regularizers if part.does("penalty") and part.side == side and part.due(self.step)
+            part for part in self.regularizers if part.does("penalty") and side in part.sides and part.due(self.step)
         ]
 
     # What a run calls

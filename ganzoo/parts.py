@@ -171,20 +171,20 @@ class Regularizer(Part):
     """At most five verbs, each doing nothing unless overridden.
     Overriding one adds the word for who calls it to `needs`.
 
-    every: a penalty is computed every so many steps, and scaled so that its weight does not depend on it. side: whose
-    move the penalty belongs to. differentiates: what of the turn needs a gradient when the penalty is due, so that it
+    every: a penalty is computed every so many steps, and scaled so that its weight does not depend on it. sides: in
+    whose moves it is computed. differentiates: what of the turn needs a gradient when the penalty is due, so that it
     is marked before it is scored and nothing runs twice.
     """
 
     kind = "regularizer"
     every: int = 1
-    side: ClassVar[str] = "discriminator"
+    sides: ClassVar[tuple[str, ...]] = ("discriminator",)
     differentiates: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        callers = {"augment": "discriminator_turn", "project": "discriminator_turn", "penalty": f"{cls.side}_turn"}
-        implied = tuple(word for verb, word in callers.items() if cls.does(verb))
+        implied = [f"{side}_turn" for side in cls.sides if cls.does("penalty")]
+        implied += ["discriminator_turn" for verb in ("augment", "project") if cls.does(verb)]
         cls.needs = tuple(dict.fromkeys((*cls.needs, *implied)))
 
     @classmethod
