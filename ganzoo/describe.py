@@ -106,7 +106,14 @@ def _fits(registry: Registry, entry: Entry) -> dict[str, list[str]]:
         for kind, parts in groups.items():
             if kind != entry.kind:
                 found.setdefault(kind, set()).update(part.name for part in parts)
+    if entry.kind != "regularizer":  # a regularizer fits what it fits with
+        others = registry.entries("regularizer")
+        found["regularizer"] = {other.part.name for other in others if _stands_beside(registry, other, entry)}
     return {kind: sorted(names) for kind, names in found.items()}
+
+
+def _stands_beside(registry: Registry, regularizer: Entry, entry: Entry) -> bool:
+    return any(entry.part in groups[entry.kind] for groups in fitting_groups(registry, regularizer))
 
 
 def page(found: dict[str, Any]) -> str:
