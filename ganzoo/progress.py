@@ -34,14 +34,14 @@ class Progress:
         if self._bar is not None:
             self._bar.update(self._task, completed=step)
 
-    def show(self, record: dict[str, Any], steps: int) -> None:
+    def show(self, record: dict[str, Any], steps: int, batch: int) -> None:
         """A logged step."""
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in record.items() if "/" in name)
         rate = record["samples_per_second"]
         if self._bar is not None:
             self._bar.update(self._task, completed=record["step"], rate=f"{rate:.0f} samples/s", numbers=numbers)
         elif not self.quiet:
-            left = _clock((steps - record["step"]) * record["seconds_per_step"])
+            left = _clock((steps - record["step"]) * batch / max(rate, 1e-9))
             print(f"step {record['step']}/{steps}  {rate:.0f} samples/s  {left} left  {numbers}", flush=True)
 
     def say(self, sentence: str) -> None:

@@ -174,56 +174,64 @@ def build(
     return game
 
 
+class Pace:
+    """How long a run has trained in all, and how fast it is now."""
+
+    def __init__(self, seconds: float, step: int):
+        self.began = time.perf_counter() - seconds
+        self.marked, self.step = time.perf_counter(), step
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.began
+
+    def record(self, game: Game) -> dict[str, Any]:
+        """What is logged of a step: its numbers, and the rate since the step that was logged before."""
+        now = time.perf_counter()
+        took = max(now - self.marked, 1e-9) / (game.step - self.step)
+        self.marked, self.step = now, game.step
+        rate = {"seconds": round(self.seconds, 3), "samples_per_second": round(game.batch / took, 2)}
+        return {"step": game.step, **rate, **game.numbers()}
+
+
 def play(
     game: Game, run: Run, steps: int, every: Intervals, seconds: float, progress: Progress, tensorboard: bool = False
 ) -> Trained:
     """The loop: moves, log, sample, save; ends after the last step, or after the one in which a signal came."""
-    writer = _tensorboard(run.path) if tensorboard else None
-    picture, began, first = None, time.perf_counter() - seconds, game.step
-    marked, marked_step = time.perf_counter(), game.step
-    if first >= steps:
-        progress.say(f"{run.path} already has {first} steps; for more say --steps with a larger number")
+    if game.step >= steps:
+        progress.say(f"{run.path} already has {game.step} steps; for more say --steps with a larger number")
         return Trained(run, run.write_samples(game), None)
-    progress.start(first, steps)
+    writer = _tensorboard(run.path) if tensorboard else None
+    picture, pace = None, Pace(seconds, game.step)
+    progress.start(game.step, steps)
     try:
         with listening() as stop:
-            for step in range(first + 1, steps + 1):
+            for step in range(game.step + 1, steps + 1):
                 game.play(step)
                 last = step == steps or stop.signal is not None
-                if last or _due(step, every.log):
+                log, sample, save = (last or _due(step, interval) for interval in (every.log, every.sample, every.save))
+                if log or sample or save:
                     game.look()
-                    now = time.perf_counter()
-                    took, marked = (now - marked) / (step - marked_step), now
-                    marked_step = step
-                    record = {
-                        "step": step,
-                        "seconds": round(now - began, 3),
-                        "samples_per_second": round(game.batch / took, 2),
-                        **game.numbers(),
-                    }
+                if log:
+                    record = pace.record(game)
                     run.log(record)
-                    progress.show({**record, "seconds_per_step": took}, steps)
-                    if writer is not None:
-                        for name, value in record.items():
-                            writer.add_scalar(name, value, step)
-                progress.advance(step)
-                if last or _due(step, every.sample):
-                    game.look()
+                    progress.show(record, steps, game.batch)
+                    _write_scalars(writer, record)
+                if sample:
                     picture = run.write_samples(game)
-                if last or _due(step, every.save):
-                    game.look()
-                    run.save(game, time.perf_counter() - began, every.keep)
+                if save:
+                    run.save(game, pace.seconds, every.keep)
+                progress.advance(step)
                 if last:
                     break
     finally:
         progress.stop()
-    if stop.signal is not None and game.step < steps:
-        progress.say(
-            f"stopped by {signal.Signals(stop.signal).name} after step {game.step}; saved. "
-            "The same command goes on from there"
-        )
-        return Trained(run, picture, stop.signal)
-    return Trained(run, picture, None)
+    if game.step == steps:
+        return Trained(run, picture, None)
+    assert stop.signal is not None
+    name = signal.Signals(stop.signal).name
+    progress.say(f"stopped by {name} after step {game.step}; saved. The same command goes on from there")
+    return Trained(run, picture, stop.signal)
 
 
 def initialise(game: Game, source: str) -> str:
@@ -299,3 +307,10 @@ def _tensorboard(path: Path) -> Any:
             "--tensorboard needs the tensorboard package; install it with: pip install 'ganzoo[tensorboard]'"
         ) from None
     return SummaryWriter(path / "tensorboard")
+
+
+def _write_scalars(writer: Any, record: dict[str, Any]) -> None:
+    if writer is not None:
+        for name, value in record.items():
+            writer.add_scalar(name, value, record["step"])
+        writer.flush()

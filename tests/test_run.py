@@ -83,7 +83,7 @@ def test_points_as_a_table_and_a_picture(tmp_path):
 
 
 def test_starting_from_another_run(trained, tmp_path):
-    """Every tensor of the same name and shape is taken; the discriminator's norm layers of a run without penalty are new."""
+    """Every tensor of the same name and shape is taken."""
     words = {**DCGAN, "loss": "wgan-gp", "init": trained.path, "out": tmp_path / "run"}
     game = library.load(trained.path).game()
     run = library.train(**words, steps=1, procedure="adversarial:rate=0")
