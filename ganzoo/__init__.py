@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         Scores,
     )
     from .player import Average, Optimizer, OptimizerName, Player
+    from .processes import mean_over_processes
     from .run import Run
     from .training import train
 
@@ -50,6 +51,7 @@ _HOMES = {
         "ReconstructionLoss Regularizer Scores"
     ),
     "player": "Average Optimizer OptimizerName Player",
+    "processes": "mean_over_processes",
     "run": "Run",
     "training": "train",
 }

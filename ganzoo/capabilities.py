@@ -39,6 +39,7 @@ WORDS = {
     "grows": "the networks can be used at smaller sizes first",
     # loss
     "adversarial_loss": "the loss says what a discriminator's scores are worth",
+    "logistic_loss": "the loss reads scores as log odds",
     "reconstruction_loss": "the loss compares a sample with a sample",
     # procedure
     "adversarial_turns": "the procedure asks an adversarial loss what scores are worth",

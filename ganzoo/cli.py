@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from .errors import GanzooError
+from .progress import speaks
 
 KIND_NAMES = ("architecture", "loss", "regularizer", "procedure", "dataset", "recipe")
 
@@ -24,7 +25,8 @@ class Group(click.Group):
         except GanzooError as error:
             if context.params.get("debug"):
                 raise
-            click.echo(f"ganzoo: {error}", err=True)
+            if speaks():
+                click.echo(f"ganzoo: {error}", err=True)
             context.exit(error.exit_code)
         except (KeyboardInterrupt, click.Abort):
             click.echo("ganzoo: stopped", err=True)
@@ -81,7 +83,7 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--batch", type=click.IntRange(1), help="Samples in a batch.")
 @click.option("--seed", type=int, help="Seed of every random number.")
 @click.option("--init", metavar="RUN", help="Start from another run's networks.")
-@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="What networks compute in.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16", "fp64"]), help="What networks compute in.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--workers", type=click.IntRange(0), help="Processes that decode data.")
 @click.option("--log-every", type=click.IntRange(0), default=50, show_default=True, help="Steps; 0: only the last.")
@@ -109,7 +111,8 @@ def train(dry_run: bool, **words: Any) -> None:
     trained = execute(config, every, **words)
     if trained.stopped_by is not None:
         sys.exit(128 + trained.stopped_by)
-    click.echo(f"trained {trained.run.path}; samples of the last step:\n{trained.picture}")
+    if speaks():
+        click.echo(f"trained {trained.run.path}; samples of the last step:\n{trained.picture}")
 
 
 @main.command()

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from . import processes
 from .data import Batch, Spec, Stream
 from .draws import Draws, derive, seed_networks
 from .errors import UsageError
@@ -106,15 +107,17 @@ class Game:
             regularizer.prepare(networks)
         for network in networks.all().values():
             network.to(self.device, self.dtype)
+            processes.share_batch_statistics(network)
         return networks
 
     def begin(self, step: int) -> None:
         """Make every random number of the step a function of (seed, step)."""
-        rank, world = (0, 1) if self.stream is None else (self.stream.rank, self.stream.world)
+        rank = processes.rank()
+        own = rank if step else 0  # every process builds the same networks; then each draws its own noise inside them
         self.step = step
-        self.draws = Draws(self.seed, step, self.device, rank, world)
+        self.draws = Draws(self.seed, step, self.device, rank, processes.world())
         self.noted = {}
-        seed_networks(derive(self.seed, "networks", step, rank), self.device)
+        seed_networks(derive(self.seed, "networks", step, own), self.device)
 
     def play(self, step: int) -> None:
         """Make the moves of one step."""
@@ -172,7 +175,7 @@ class Game:
 
     def note(self, name: str, value: Tensor) -> None:
         """Keep a number for the log; it is read only when the step is logged."""
-        self.noted[name] = value.detach()
+        self.noted[name] = value.detach().clone()
 
     def generate(self, given: Tensor, label: Tensor | None = None, name: str = "generator") -> Tensor:
         with self.arithmetic():
@@ -263,7 +266,8 @@ class Game:
             player.look()
 
     def numbers(self) -> dict[str, float]:
-        """Every number of the last step, read from the device."""
+        """Every number of the last step, read from the device; means over all processes."""
+        processes.average_(list(self.noted.values()))
         terms = {name: value for player in self.players.values() for name, value in player.logged.items()}
         return {name: float(value) for name, value in {**terms, **self.noted}.items()}
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from . import processes
 from .errors import NonFiniteError
 
 OptimizerName = Literal["adam", "rmsprop", "sgd"]
@@ -92,7 +93,7 @@ class Player:
             self.logged, self._moved = {}, False
         for name, value in terms.items():
             value = value.detach()
-            self.logged[name] = self.logged[name] + value if name in self.logged else value
+            self.logged[name] = self.logged[name] + value if name in self.logged else value.clone()
 
     def step(self, step: int) -> None:
         """Move: guard, clip, update, project. A move with a non-finite term or gradient changes nothing."""
@@ -107,6 +108,8 @@ class Player:
                 group["lr"] = rate * factor
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
+        # Terms travel with the gradients: what is logged, and what is refused, is the same in every process.
+        processes.average_([*gradients, *self.logged.values()])
         norms = torch.stack(torch._foreach_norm(gradients))
         if self.clip_norm is not None:
             factor = (self.clip_norm / (norms.norm() + 1e-6)).clamp(max=1.0)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
+
+
+def speaks() -> bool:
+    """Whether this process is the one of several that talks to the user."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 class Progress:
     """Tells notes, and for logged steps the numbers with rate and time left."""
 
     def __init__(self, quiet: bool = False):
-        self.quiet = quiet
+        self.quiet = quiet or not speaks()
         self._bar: Any = None
         self._task: Any = None
 

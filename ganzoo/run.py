@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import checkpoint, samples
+from . import checkpoint, processes, samples
 from .config import Config
 from .data import Collection, Spec
 from .errors import RunError, UsageError
@@ -45,14 +45,21 @@ class Run:
         """The run in this folder: a new one, or the same one to be continued. Raises RunError if it is another's."""
         identity = config.identity(collection.fingerprint(), parts.procedure.tied_to_steps)
         run = cls(path, config, collection.spec, len(collection))
+        if processes.rank() == 0:
+            run._claim(identity)
+        return run
+
+    def _claim(self, identity: dict[str, Any]) -> None:
+        """Make the folder this run's, or see that it is."""
+        path, config = self.path, self.config
         if (path / "config.json").exists():
             _refuse_another(path, _read_json(path / "config.json")["identity"], identity)
         elif path.exists() and any(path.iterdir()):
             raise RunError(f"{path} is not empty and not a run; name another folder with --out")
         recorded = {
             **config.to_json(),
-            "spec": run.spec.to_json(),
-            "data_size": run.data_size,
+            "spec": self.spec.to_json(),
+            "data_size": self.data_size,
             "identity": identity,
             "versions": _versions(),
             "packages": _packages(installed(), config),
@@ -62,7 +69,6 @@ class Run:
             _write_whole(path / "config.json", json.dumps(recorded, indent=2) + "\n")
         except OSError as error:
             raise RunError(f"cannot write to {path}: {error.strerror or error}") from None
-        return run
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
@@ -81,18 +87,23 @@ class Run:
 
     def restore(self, game: Game, step: int | None = None) -> float:
         """Put a game where the run stopped; returns the seconds it had trained. 0 steps and seconds for a new run."""
-        if not self.steps:
+        first = processes.rank() == 0  # it reads for all: the others may stand on machines that do not see the folder
+        state = processes.from_first(checkpoint.load(self.checkpoints, step) if first and self.steps else None)
+        if state is None:
             return 0.0
-        state = checkpoint.load(self.checkpoints, step)
         game.load(state)
-        checkpoint.set_aside_damaged(self.checkpoints, game.step)
-        self._forget_log_after(game.step)
+        if first:
+            checkpoint.set_aside_damaged(self.checkpoints, game.step)
+            self._forget_log_after(game.step)
         return float(state["seconds"])
 
-    def save(self, game: Game, seconds: float, keep: int) -> Path:
-        return checkpoint.save(self.checkpoints, game.step, {**game.state(), "seconds": seconds}, keep)
+    def save(self, game: Game, seconds: float, keep: int) -> None:
+        if processes.rank() == 0:
+            checkpoint.save(self.checkpoints, game.step, {**game.state(), "seconds": seconds}, keep)
 
     def log(self, record: dict[str, Any]) -> None:
+        if processes.rank():
+            return
         try:
             with (self.path / "log.jsonl").open("a") as file:
                 file.write(json.dumps(record) + "\n")
@@ -112,8 +123,10 @@ class Run:
 
     def write_samples(self, game: Game, count: int = 64) -> Path:
         """Samples of fixed latents as a picture, a text or a table, named by the step."""
-        made = game.procedure.sample(game, count, self.config.seed)
         path = self.path / "samples" / f"step-{game.step:08d}{samples.preview(self.spec)}"
+        if processes.rank():
+            return path
+        made = game.procedure.sample(game, count, self.config.seed)
         samples.write(path, game.parts.dataset.decode(made, self.spec), self.spec)
         return path
 

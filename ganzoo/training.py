@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from . import capabilities, checkpoint
+from . import capabilities, checkpoint, processes
 from .config import Config, resolve, short_hash
 from .data import Collection, Stream
 from .errors import RunError, SizeError, UsageError
@@ -129,11 +129,29 @@ def execute(
     progress = progress or Progress()
     registry = installed()
     parts = checked(config, registry, dataset)
-    where = _device(device, config.precision)
+    with processes.joined(_device(device, config.precision)) as where:
+        return _execute(config, parts, every, where, workers, tensorboard, out, checkpoint_step, progress)
+
+
+def _execute(
+    config: Config,
+    parts: Parts,
+    every: Intervals,
+    where: torch.device,
+    workers: int | None,
+    tensorboard: bool,
+    out: str | Path | None,
+    checkpoint_step: int | None,
+    progress: Progress,
+) -> Trained:
+    if config.batch % processes.world():
+        raise UsageError(
+            f"a batch of {config.batch} cannot be shared among {processes.world()} processes; change --batch"
+        )
     collection = parts.dataset.open()
     for note in collection.notes:
         progress.say(note)
-    capabilities.require(parts, registry, collection.spec.offers)
+    capabilities.require(parts, installed(), collection.spec.offers)
     with torch.random.fork_rng(devices=[]):  # a caller's own random numbers stay as they were
         game = build(config, parts, collection, where, workers)
         for note in game.plan.notes:
@@ -153,7 +171,15 @@ def build(
     """The game, refused with SizeError if what it generates has not the shape of the data."""
     if workers is None:
         workers = min(4, os.cpu_count() or 1) if collection.decodes else 0
-    stream = Stream(collection, config.seed, chunk=config.batch, workers=workers, device=device)
+    stream = Stream(
+        collection,
+        config.seed,
+        chunk=config.batch,
+        workers=workers,
+        device=device,
+        rank=processes.rank(),
+        world=processes.world(),
+    )
     game = Game(
         parts,
         collection.spec,
@@ -208,7 +234,7 @@ def play(
         with listening() as stop:
             for step in range(game.step + 1, steps + 1):
                 game.play(step)
-                last = step == steps or stop.signal is not None
+                last = processes.any_of(step == steps or stop.signal is not None)
                 log, sample, save = (last or _due(step, interval) for interval in (every.log, every.sample, every.save))
                 if log or sample or save:
                     game.look()

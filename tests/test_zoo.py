@@ -63,6 +63,14 @@ def _write_pictures(folder: Path) -> None:
         Image.fromarray(picture).save(place / f"{index}.png")
 
 
+def _write_records(folder: Path) -> None:
+    """CIFAR-10's binary version."""
+    drawn = numpy.random.default_rng(3).integers(0, 256, (12, 3073), numpy.uint8)
+    drawn[:, 0] = numpy.arange(12) % 10
+    for name in ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"):
+        (folder / f"{name}.bin").write_bytes(drawn.tobytes())
+
+
 def _write_array(values: numpy.ndarray) -> Any:
     return lambda folder: numpy.save(folder / "samples.npy", values)
 
@@ -81,6 +89,7 @@ _DRAWN = numpy.random.default_rng(2)
 FILES = {
     "mnist": Files("mnist", _write_idx),
     "fashion-mnist": Files("fashion-mnist", _write_idx),
+    "cifar10": Files("cifar10", _write_records),
     "folder": Files("folder", _write_pictures),
     "array": Files(
         "array", _write_array(_DRAWN.integers(0, 256, (12, 16, 16), numpy.uint8)), "samples.npy", ("image",)

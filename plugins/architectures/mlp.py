@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from ganzoo import Architecture, Draws, Networks, Plan, Scores, Spec, hookimpl
 
+Unit = Callable[[int, int], list[nn.Module]]  # inputs and outputs of a hidden layer
+
 
 class Generator(nn.Module):
     """A latent [N, latent] becomes a sample [N, *shape]; pictures end in tanh."""
@@ -35,20 +37,39 @@ class Discriminator(nn.Module):
         return Scores(self.main(samples.flatten(1)).flatten())
 
 
+class Maxout(nn.Module):
+    """Of several linear units, the largest. Goodfellow et al. 2013, Maxout Networks, arXiv:1302.4389."""
+
+    def __init__(self, inputs: int, outputs: int, pieces: int):
+        super().__init__()
+        self.linear, self.pieces = nn.Linear(inputs, outputs * pieces), pieces
+
+    def forward(self, x: Tensor) -> Tensor:
+        largest: Tensor = self.linear(x).unflatten(1, (-1, self.pieces)).amax(2)
+        return largest
+
+
 class MLP(Architecture):
     """Fully connected layers, for points of the plane and for small pictures.
 
-    Goodfellow et al. 2014, arXiv:1406.2661, has such networks;
-    this is the plain form that later papers use for toy data.
+    Goodfellow et al. 2014, arXiv:1406.2661, section 5, with the settings of the authors' code (goodfeli/adversarial):
+    for MNIST `latent=100,width=1200,layers=2,noise=uniform,discriminator=maxout,discriminator_width=240,
+    dropout_input=0.2,dropout=0.5`. The default is the plain form that later papers use for toy data.
 
-    Differs from the paper: ReLU or leaky ReLU in place of maxout, no dropout.
+    Differs from the paper: pictures lie in [-1, 1], so that the generator ends in tanh where the authors' ends in a
+    sigmoid; weights begin as torch's do.
 
     Args:
         latent: size of the latent.
         width: units in each hidden layer.
         layers: hidden layers of each network.
-        activation: of both networks' hidden layers.
-        noise: what the latent is drawn from.
+        activation: of the hidden layers, but for maxout.
+        noise: what the latent is drawn from; uniform is from -1 to 1.
+        discriminator: maxout takes the largest of several linear units for each hidden unit.
+        discriminator_width: units in each of the discriminator's hidden layers; none: as width.
+        pieces: linear units for each maxout unit.
+        dropout_input: share of the discriminator's inputs that is dropped.
+        dropout: share of the discriminator's hidden units that is dropped.
     """
 
     name = "mlp"
@@ -64,38 +85,52 @@ class MLP(Architecture):
         layers: int = 3,
         activation: Literal["relu", "leaky-relu", "tanh"] = "relu",
         noise: Literal["normal", "uniform"] = "normal",
+        discriminator: Literal["plain", "maxout"] = "plain",
+        discriminator_width: int | None = None,
+        pieces: int = 5,
+        dropout_input: float = 0.0,
+        dropout: float = 0.0,
     ):
-        if min(latent, width, layers) < 1:
-            raise ValueError("latent, width and layers must be at least 1")
-        self.latent_size, self.width, self.layers, self.activation, self.noise = (
-            latent,
-            width,
-            layers,
-            activation,
-            noise,
-        )
+        narrow = width if discriminator_width is None else discriminator_width
+        if min(latent, width, layers, narrow, pieces) < 1:
+            raise ValueError("latent, widths, layers and pieces must be at least 1")
+        if not (0 <= dropout_input < 1 and 0 <= dropout < 1):
+            raise ValueError("dropout and dropout_input lie in [0, 1)")
+        self.latent_size, self.layers, self.noise = latent, layers, noise
+        self.width, self.discriminator_width = width, narrow
+        self.activation, self.discriminator, self.pieces = activation, discriminator, pieces
+        self.dropout_input, self.dropout = dropout_input, dropout
 
     def build(self, spec: Spec, plan: Plan) -> Networks:
         size = math.prod(spec.shape)
-        generator = Generator(self._stack(self.latent_size, size), spec.shape, bounded=spec.kind == "image")
-        return Networks.pair(generator, Discriminator(self._stack(size, 1)))
+        hidden = self._hidden(self.latent_size, self.width, self._plain)
+        generator = Generator([*hidden, nn.Linear(self.width, size)], spec.shape, bounded=spec.kind == "image")
+        unit = self._plain if self.discriminator == "plain" else self._maxout
+        hidden = self._hidden(size, self.discriminator_width, unit, self.dropout_input, self.dropout)
+        return Networks.pair(generator, Discriminator([*hidden, nn.Linear(self.discriminator_width, 1)]))
 
     def latent(self, draws: Draws, count: int) -> Tensor:
         if self.noise == "uniform":
             return draws.uniform("latent", count, self.latent_size, low=-1.0, high=1.0)
         return draws.normal("latent", count, self.latent_size)
 
-    def _stack(self, inputs: int, outputs: int) -> list[nn.Module]:
+    def _hidden(self, inputs: int, width: int, unit: Unit, first: float = 0.0, then: float = 0.0) -> list[nn.Module]:
+        """The layers in front of the last, with these shares of what goes into the first and out of each dropped."""
+        stack: list[nn.Module] = [nn.Dropout(first)] if first else []
+        for before, after in pairwise([inputs, *[width] * self.layers]):
+            stack += [*unit(before, after), *([nn.Dropout(then)] if then else [])]
+        return stack
+
+    def _plain(self, inputs: int, outputs: int) -> list[nn.Module]:
         activations: dict[str, Callable[[], nn.Module]] = {
             "relu": nn.ReLU,
             "leaky-relu": lambda: nn.LeakyReLU(0.2),
             "tanh": nn.Tanh,
         }
-        sizes = [inputs, *[self.width] * self.layers]
-        stack: list[nn.Module] = []
-        for before, after in pairwise(sizes):
-            stack += [nn.Linear(before, after), activations[self.activation]()]
-        return [*stack, nn.Linear(self.width, outputs)]
+        return [nn.Linear(inputs, outputs), activations[self.activation]()]
+
+    def _maxout(self, inputs: int, outputs: int) -> list[nn.Module]:
+        return [Maxout(inputs, outputs, self.pieces)]
 
 
 @hookimpl

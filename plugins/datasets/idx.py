@@ -3,10 +3,7 @@ four IDX files. The IDX format: http://yann.lecun.com/exdb/mnist/ (magic number,
 
 from __future__ import annotations
 
-import gzip
-import os
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, ClassVar, Literal
 
@@ -14,7 +11,7 @@ import numpy
 
 from ganzoo import Collection, DataError, Dataset, Size, hookimpl
 from ganzoo_plugins.datasets.pictures import from_pictures
-from ganzoo_plugins.datasets.storage import telling
+from ganzoo_plugins.datasets.storage import looked_for, telling, unpacked
 
 _FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -68,11 +65,7 @@ class Mnist(Dataset):
             if not folder.is_dir():
                 raise DataError(f"{folder} is not a folder; {_wanted(self.name)}")
             return folder
-        places = [root / name for root in _roots() for name in self.folders]
-        for place in places:
-            if place.is_dir():
-                return place
-        raise DataError(f"there is no {' and no '.join(map(str, places))}; {_wanted(self.name)}")
+        return looked_for(self.folders, _wanted(self.name))
 
 
 class FashionMnist(Mnist):
@@ -96,7 +89,7 @@ class FashionMnist(Mnist):
 
 def read_idx(path: Path, dimensions: int) -> numpy.ndarray:
     """The bytes of an IDX file of so many dimensions, gzipped or not. Raises DataError naming the file."""
-    with telling(f"cannot read {path}", "get the file again"), _unpacked(path) as file:
+    with telling(f"cannot read {path}", "get the file again"), unpacked(path) as file:
         head = file.read(4 + 4 * dimensions)
         if head[:4] != bytes((0, 0, 8, dimensions)):
             raise DataError(
@@ -122,12 +115,6 @@ def _contents(path: Path, file: IO[bytes], shape: tuple[int, ...]) -> numpy.ndar
     return numpy.frombuffer(bytearray(data), numpy.uint8).reshape(shape)
 
 
-def _unpacked(path: Path) -> Any:
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"  # browsers unpack a .gz and keep its name
-    return gzip.open(path) if packed else path.open("rb")
-
-
 def _present(folder: Path, name: str, dataset: str) -> Path:
     """The file of this name, in any of the spellings in use."""
     dotted = name.replace("-idx", ".idx")
@@ -136,12 +123,6 @@ def _present(folder: Path, name: str, dataset: str) -> Path:
             if (path := folder / f"{spelling}{suffix}").is_file():
                 return path
     raise DataError(f"{folder} has no {name} (or .gz); {_wanted(dataset)}")
-
-
-def _roots() -> Iterator[Path]:
-    if os.environ.get("GANZOO_DATA"):
-        yield Path(os.environ["GANZOO_DATA"]).expanduser()
-    yield Path("data")
 
 
 def _wanted(dataset: str) -> str:

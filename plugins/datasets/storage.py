@@ -1,12 +1,15 @@
-"""Files in a folder or in a .zip, read alike: what the data sets of many files share."""
+"""Files in a folder, a .zip or a .tar, read alike, and where they are looked for: what data sets of files share."""
 
 from __future__ import annotations
 
 import contextlib
+import gzip
+import io
 import os
 import posixpath
+import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -75,6 +78,47 @@ class Zip(Storage):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_opened": None}
+
+
+class Tar(Storage):
+    """The wanted files in a .tar, held in memory, because a packed one can only be read from its beginning on."""
+
+    def __init__(self, path: Path, wanted: Callable[[str], bool]):
+        self.files: dict[str, bytes] = {}
+        with telling(f"{path} is not a .tar file that can be read", "get the file again"), unpacked(path) as file:
+            with tarfile.open(fileobj=file, mode="r|") as archive:
+                for entry in archive:
+                    if entry.isfile() and wanted(entry.name) and not _hidden(entry.name.removeprefix("./")):
+                        self.files[entry.name] = self._contents(archive, entry)
+            while file.read(1 << 20):  # to its end, where a packed file's checksum stands
+                pass
+        self.sizes = {name: len(data) for name, data in sorted(self.files.items())}
+
+    def _contents(self, archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
+        if entry.size + sum(map(len, self.files.values())) > 4 * LARGEST:
+            raise ValueError(f"with {shown(entry.name)} it has more than {4 * LARGEST >> 20} MiB unpacked")
+        file = archive.extractfile(entry)
+        return b"" if file is None else file.read()
+
+    def _open(self, name: str) -> IO[bytes]:
+        return io.BytesIO(self.files[name])
+
+
+def unpacked(path: Path) -> Any:
+    """A file, unpacked if it is a .gz, whatever its name is: browsers unpack a .gz and keep its name."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if packed else path.open("rb")
+
+
+def looked_for(names: Iterable[str], wanted: str) -> Path:
+    """The first of these names that is there, in $GANZOO_DATA, then in ./data. Raises DataError: ...; WANTED."""
+    roots = [Path(os.environ["GANZOO_DATA"]).expanduser()] if os.environ.get("GANZOO_DATA") else []
+    places = [root / name for root in (*roots, Path("data")) for name in names]
+    for place in places:
+        if place.exists():
+            return place
+    raise DataError(f"there is no {' and no '.join(map(str, places))}; {wanted}")
 
 
 def storage(path: Path) -> Storage:

@@ -22,6 +22,7 @@ class NonSaturating(AdversarialLoss):
 
     name = "nonsaturating"
     paper = "arXiv:1406.2661"
+    offers = ("logistic_loss",)
 
     def discriminator(self, real: Scores, fake: Scores) -> Tensor:
         return F.softplus(-real.value) + F.softplus(fake.value)

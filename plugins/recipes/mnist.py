@@ -53,6 +53,19 @@ RECIPES = (
         batch=64,
         steps=25_000,
     ),
+    Recipe(
+        name="relativistic-mnist",
+        # The authors' networks are those of Miyato et al. for 32 px; here the zoo's DCGAN takes their place.
+        summary="Relativistic GAN with the authors' Adam, batch and spectral normalisation.",
+        paper="arXiv:1807.00734, section 5; AlexiaJM/RelativisticGAN code/stable.sh (RGAN on CIFAR-10)",
+        arch="dcgan:latent=128,width=64,norm=none",
+        loss="relativistic",
+        data="mnist",
+        procedure="adversarial:optimizer=adam,rate=2e-4,beta1=0.5,beta2=0.999",
+        regularizers=("spectral-norm",),
+        batch=32,
+        steps=100_000,
+    ),
 )
 
 

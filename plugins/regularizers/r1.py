@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganzoo import Regularizer, Turn, hookimpl
+from ganzoo import Regularizer, Scores, Turn, hookimpl
 
 
 class R1(Regularizer):
@@ -35,8 +35,13 @@ class R1(Regularizer):
 
     def penalty(self, turn: Turn) -> Tensor:
         assert turn.real is not None and turn.real_scores is not None
-        (gradient,) = torch.autograd.grad(turn.real_scores.value.sum(), turn.real, create_graph=True)
-        return self.gamma / 2 * gradient.flatten(1).square().sum(1).mean()
+        return self.gamma / 2 * squared_gradient(turn.real_scores, turn.real).mean()
+
+
+def squared_gradient(scores: Scores, samples: Tensor) -> Tensor:
+    """Squared norms [N] of the gradient of each sample's score, over all of its values; they have gradients in turn."""
+    (gradient,) = torch.autograd.grad(scores.value.sum(), samples, create_graph=True)
+    return gradient.flatten(1).square().sum(1)
 
 
 @hookimpl

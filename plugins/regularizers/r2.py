@@ -1,0 +1,43 @@
+"""Mescheder, Geiger and Nowozin 2018, Which Training Methods for GANs do actually Converge?, arXiv:1801.04406."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from ganzoo import Regularizer, Turn, hookimpl
+from ganzoo_plugins.regularizers.r1 import squared_gradient
+
+
+class R2(Regularizer):
+    """Penalises the squared norm of the discriminator's gradient at fake samples.
+
+    Mescheder, Geiger and Nowozin 2018, arXiv:1801.04406, equation 10: gamma / 2 * mean(|gradient|^2). The twin of `r1`,
+    with which it is often used (Huang et al. 2024, arXiv:2501.05441).
+
+    Differs from the paper: none known.
+
+    Args:
+        gamma: weight, at least 0.
+        every: steps between penalties, at least 1; the weight is scaled up to match.
+    """
+
+    name = "r2"
+    paper = "arXiv:1801.04406"
+    needs = ("smooth_samples", "per_sample_scores")
+    differentiates = ("fake",)
+
+    def __init__(self, gamma: float = 10.0, every: int = 1):
+        if every < 1 or gamma < 0:
+            raise ValueError("every must be at least 1 and gamma must not be negative")
+        self.gamma, self.every = gamma, every
+
+    def penalty(self, turn: Turn) -> Tensor:
+        assert turn.fake_scores is not None
+        return self.gamma / 2 * squared_gradient(turn.fake_scores, turn.fake).mean()
+
+
+@hookimpl
+def register_regularizers(register: Any) -> None:
+    register(R2)
