@@ -25,12 +25,13 @@ RECIPES = (
         name="digits",
         summary="A small DCGAN on the embedded digits, in a minute on two cores.",
         paper="settings of our own",
-        arch="dcgan:width=16",
+        arch="dcgan:width=24",
         loss="nonsaturating",
         data="digits",
-        procedure="adversarial",
+        regularizers=("diffaugment:color=false,cutout=false",),
+        procedure="adversarial:average=3000,average_ramp=0.1",
         batch=64,
-        steps=1_000,
+        steps=1_200,
     ),
 )
 
