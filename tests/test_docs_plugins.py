@@ -98,7 +98,7 @@ def test_the_code_of_the_page_is_clean(tmp_path: Path, settings: list[str]) -> N
 def hooks() -> dict[str, str]:
     found = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("register_")}
     return {
-        f"{name}({', '.join(inspect.signature(hook).parameters)})": inspect.getdoc(hook) or ""
+        f"{name}({', '.join(inspect.signature(hook).parameters)})": " ".join((inspect.getdoc(hook) or "").split())
         for name, hook in found.items()
     }
 

@@ -61,11 +61,11 @@ WRONG = [
     ("train --arch dcgann", ["there is no architecture 'dcgann' (did you mean dcgan", "Known architectures: "]),
     (
         "train --arch mlp:widht=8",
-        ["architecture 'mlp' has no option 'widht' (did you mean width", "Options: latent, width", "ganzoo show mlp"],
+        ["architecture 'mlp' has no option 'widht' (did you mean width", "Options: latent, ", "ganzoo show mlp"],
     ),
     ("train --arch mlp:width=wide", ["architecture option mlp:width=wide: expected whole number"]),
     ("train --arch mlp:width=inf", ["architecture option mlp:width=inf: expected whole number"]),
-    ("train --arch mlp --reg r2", ["there is no regularizer 'r2' (did you mean r1"]),
+    ("train --arch mlp --reg lecan", ["there is no regularizer 'lecan' (did you mean lecam"]),
     ("train dcgan-mnistt", ["there is no recipe 'dcgan-mnistt' (did you mean dcgan-mnist"]),
     ("show hinges", ["there is no part 'hinges' (did you mean hinge", "ganzoo list"]),
 ]
@@ -104,7 +104,8 @@ def test_a_name_of_another_kind_is_told() -> None:
 
 def test_a_refused_value_names_the_part_and_where_to_look() -> None:
     with pytest.raises(
-        UsageError, match=r"architecture 'mlp': latent, width and layers must be at least 1\. See: ganzoo show mlp"
+        UsageError,
+        match=r"architecture 'mlp': latent, widths, layers and pieces must be at least 1\. See: ganzoo show mlp",
     ):
         installed().make("architecture", "mlp", {"width": "0"})
 

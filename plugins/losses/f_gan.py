@@ -45,7 +45,8 @@ class FGAN(AdversarialLoss):
     as for the others a larger score means more like the data.
 
     Args:
-        divergence: which divergence, of the data from the samples.
+        divergence: which divergence, of the data from the samples. With kl and pearson nothing bounds what a generator
+            gains, so they want a penalty on the discriminator's gradient, such as `r1`.
         saturating: the generator minimises the bound itself.
     """
 
@@ -54,7 +55,7 @@ class FGAN(AdversarialLoss):
 
     def __init__(
         self,
-        divergence: Literal["kl", "reverse-kl", "pearson", "jensen-shannon", "squared-hellinger"] = "pearson",
+        divergence: Literal["kl", "reverse-kl", "pearson", "jensen-shannon", "squared-hellinger"] = "squared-hellinger",
         saturating: bool = False,
     ):
         self.activation, self.conjugate = FORMS[divergence]

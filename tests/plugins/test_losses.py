@@ -49,7 +49,7 @@ CLOSED_FORMS = {
     "hinge": (4.25, (0.0, -0.5), (0.5, 0.5), -1.75, (-0.5, -0.5)),
     "relativistic": (2.740396, (-0.188770, -0.496654), (0.188770, 0.496654), 0.490396, (-0.311230, -0.003346)),
     "relativistic-average": relativistic_average(REAL, FAKE),
-    "f-gan": (3.40625, (-0.5, -0.5), (0.625, 1.25), -1.75, (-0.5, -0.5)),
+    "f-gan": (12.745597, (-0.183940, -3.694528), (0.824361, 10.042768), -0.671841, (-0.303265, -0.024894)),
 }
 # name: discriminator's and generator's value where both scores are zero
 EQUILIBRIUM = {
