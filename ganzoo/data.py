@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import hashlib
-import os
+import signal
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -205,7 +207,12 @@ class Stream:
         return {"position": self.position}
 
     def load(self, state: dict[str, Any]) -> None:
-        self.position, self._ahead = state["position"], None
+        self.close()
+        self.position = state["position"]
+
+    def close(self) -> None:
+        """End the workers; the next `take` starts new ones."""
+        self._ahead = self._left = None
 
     def _take_decoded(self, start: int, count: int) -> Batch:
         # Alone, a process reads on and on; among others it reads its share of each batch,
@@ -237,6 +244,7 @@ class Stream:
             worker_init_fn=_leave_signals_to_the_parent,
         )
         self._ahead, self._left = iter(loader), None
+        _OPEN.add(self)
 
 
 class _Chunks(torch.utils.data.Sampler[list[int]]):
@@ -268,6 +276,17 @@ class _Fetcher(torch.utils.data.Dataset[Any]):
 
 
 def _leave_signals_to_the_parent(_worker: int) -> None:
-    # Ctrl-C and a scheduler's signal go to a whole process group. The parent finishes its step and still needs its
-    # workers, so they leave the group; they end with the parent.
-    os.setpgrp()
+    # Ctrl-C and a service manager's signal reach every process of a run. The parent finishes its step and still needs
+    # its workers; they end when it closes the stream, or with it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+_OPEN: weakref.WeakSet[Stream] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    # Before multiprocessing's own end, which would terminate workers that ignore it and wait for them for ever.
+    for stream in list(_OPEN):
+        stream.close()

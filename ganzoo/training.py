@@ -16,7 +16,7 @@ import torch
 from . import capabilities, checkpoint, processes
 from .config import Config, resolve, short_hash
 from .data import Collection, Stream
-from .errors import RunError, SizeError, UsageError
+from .errors import DataError, RunError, SizeError, UsageError
 from .game import PRECISIONS, Game
 from .given import Given
 from .parts import Parts
@@ -162,7 +162,18 @@ def _execute(
             progress.say(f"continuing {run.path} after step {game.step}")
         elif config.init:
             progress.say(initialise(game, config.init))
-        return play(game, run, config.steps, every, seconds, progress, tensorboard)
+        try:
+            return play(game, run, config.steps, every, seconds, progress, tensorboard)
+        except RuntimeError as error:
+            if "DataLoader worker" in str(error):  # torch has no type of error for it
+                raise DataError(
+                    "a process that decodes data was killed, perhaps for want of memory; the same command continues, "
+                    "with --workers 0 without such processes"
+                ) from error
+            raise
+        finally:
+            if game.stream is not None:
+                game.stream.close()
 
 
 def build(

@@ -159,3 +159,28 @@ def test_a_callers_random_numbers_stay_as_they_were(tmp_path):
     torch.manual_seed(3)
     library.train(arch="mlp:width=4,layers=1", data="ring:count=64", steps=2, batch=8, quiet=True, out=tmp_path / "a")
     assert torch.equal(torch.rand(4), wanted)
+
+
+def workers_of(process: subprocess.Popen) -> list[int]:
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=True)
+    return list(map(int, found.stdout.split()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_signals_that_reach_the_workers(tmp_path, number):
+    """A service manager's SIGTERM to every process ends the run in order; a killed worker is told in a sentence."""
+    run = tmp_path / "run"
+    several = command("train", *COMBINATIONS[-1], "--batch", 8, "--steps", 4000, "--log-every", 1, "--out", run)
+    process = subprocess.Popen(several, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not ((run / "log.jsonl").exists() and (run / "log.jsonl").read_text()):
+        time.sleep(0.05)
+    for worker in workers_of(process):
+        os.kill(worker, number)
+    if number == signal.SIGTERM:
+        process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert "Traceback" not in err
+    if number == signal.SIGTERM:
+        assert process.returncode == 128 + number and "The same command goes on from there" in out
+    else:
+        assert process.returncode == 1 and "a process that decodes data was killed" in err
