@@ -179,8 +179,6 @@ def _readable(annotation: Any) -> bool:
 
 def _check_words(entry: Entry) -> None:
     for title, words in (("needs", entry.part.needs), ("offers", entry.part.offers)):
-        if len(words) > 1 and all(len(word) == 1 for word in words):
-            raise problem_of(entry, f'{title} is text; write a tuple of words, such as {title} = ("image",)')
         for word in (word for need in words for word in need.split("|")):
             if word not in WORDS and not _OWN_WORD.fullmatch(word):
                 raise problem_of(

@@ -13,7 +13,9 @@ import torch
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.parity import compare
 
-RECORDINGS = sorted((Path(__file__).parent / "parity").glob("*.safetensors"))
+FOLDER = Path(__file__).parent / "parity"
+RECORDINGS = sorted(FOLDER.glob("*.safetensors"))
+DCGAN = FOLDER / "dcgan.safetensors"
 
 
 @pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
@@ -38,18 +40,18 @@ def test_a_changed_weight_is_noticed(tmp_path):
     def change(tensors):
         tensors["G.main.0.weight"].view(-1)[0] += 0.5
 
-    result = compare(altered(RECORDINGS[0], tmp_path / "any-name.safetensors", change))
+    result = compare(altered(DCGAN, tmp_path / "any-name.safetensors", change))
     assert not result["passed"]
 
 
 def test_a_missing_weight_is_named(tmp_path):
-    path = altered(RECORDINGS[0], tmp_path / "x.safetensors", lambda tensors: tensors.pop("D.main.0.weight"))
+    path = altered(DCGAN, tmp_path / "x.safetensors", lambda tensors: tensors.pop("D.main.0.weight"))
     with pytest.raises(GanzooError, match=r"main\.0\.weight"):
         compare(path)
 
 
 def test_an_unknown_source_is_named(tmp_path):
-    path = altered(RECORDINGS[0], tmp_path / "x.safetensors", source="somebody/else", config=json.dumps({}))
+    path = altered(DCGAN, tmp_path / "x.safetensors", source="somebody/else", config=json.dumps({}))
     with pytest.raises(UsageError, match="somebody/else"):
         compare(path)
 
@@ -70,7 +72,7 @@ def test_tolerance_is_of_the_largest_magnitude(tmp_path):
     def change(tensors):
         tensors["logits_eval"] += 2e-4 * tensors["logits_eval"].abs().max()
 
-    outputs = compare(altered(RECORDINGS[0], tmp_path / "x.safetensors", change))["outputs"]
+    outputs = compare(altered(DCGAN, tmp_path / "x.safetensors", change))["outputs"]
     assert {output["name"]: output["passed"] for output in outputs} == {
         "image_eval": True,
         "logits_eval": False,

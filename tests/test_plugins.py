@@ -395,7 +395,6 @@ WRONG = {
     "a default of another type": ("width: int = 4", "width: int = 4.5", "architecture net|architecture 'net'"),
     "tiny options that do not exist": ('{"width": 2}', '{"wide": 2}', "no option 'wide'"),
     "a name with a space": ('"net"', '"my net"', "a name is a word"),
-    "a word that is text": ('needs = ("image|points",)', 'needs = "image"', "needs is text"),
     "an unknown word": (
         '"smooth_samples"',
         '"smooth_sample"',
@@ -434,6 +433,11 @@ def test_check_plugin_finds_what_is_wrong(case: str) -> None:
     with pytest.raises(CheckError, match=told) as caught:
         check_plugin(module_of("import itertools\nCOUNTER = itertools.count()\n" + NET.replace(before, after)))
     assert "\n" not in str(caught.value)
+
+
+def test_a_word_that_is_text_is_refused_when_the_class_is_made() -> None:
+    with pytest.raises(TypeError, match="Net.needs is text; write a tuple of words"):
+        module_of(NET.replace('needs = ("image|points",)', 'needs = "image"'))
 
 
 REGULARIZER = '''
