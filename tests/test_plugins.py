@@ -436,7 +436,7 @@ def test_check_plugin_finds_what_is_wrong(case: str) -> None:
 
 
 def test_a_word_that_is_text_is_refused_when_the_class_is_made() -> None:
-    with pytest.raises(TypeError, match="Net.needs is text; write a tuple of words"):
+    with pytest.raises(TypeError, match=r"Net\.needs is text; write a tuple of words"):
         module_of(NET.replace('needs = ("image|points",)', 'needs = "image"'))
 
 
