@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from .errors import GanzooError
+from .errors import GanzooError, KernelError
 from .progress import speaks
 
 KIND_NAMES = ("architecture", "loss", "regularizer", "procedure", "dataset", "recipe")
@@ -96,6 +96,7 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Check that the parts fit, print the whole configuration, and stop.")
 def train(dry_run: bool, **words: Any) -> None:
     """Train a run, or continue it: the same command goes on where it stopped."""
+    from .allocator import keep_memory
     from .config import resolve
     from .registry import installed
     from .training import Intervals, checked, execute
@@ -107,6 +108,7 @@ def train(dry_run: bool, **words: Any) -> None:
         checked(config, installed())
         click.echo(json.dumps(config.to_json(), indent=2))
         return
+    keep_memory()
     every = Intervals(words.pop("log_every"), words.pop("sample_every"), words.pop("save_every"), words.pop("keep"))
     trained = execute(config, every, **words)
     if trained.stopped_by is not None:
@@ -169,3 +171,42 @@ def plugin_check(package: str | None) -> None:
     failures = check_installed(package, say=click.echo)
     if failures:
         raise GanzooError(f"{failures} check{'s' if failures > 1 else ''} failed")
+
+
+@main.command()
+@_json_option
+def doctor(as_json: bool) -> None:
+    """Versions, devices, which implementation of each operator runs and why, and the plugins. Nothing is built."""
+    from .doctor import gather, table
+    from .registry import installed
+
+    found = gather(installed())
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+    else:
+        table(found)
+
+
+@main.group()
+def kernels() -> None:
+    """Build the compiled operators ahead of their first use, or remove what was built."""
+
+
+@kernels.command("build")
+def kernels_build() -> None:
+    """Build and load what this machine can: ganzoo's kernels and those of installed plugins. Failed ones again."""
+    from .kernels import build_all
+    from .registry import installed
+
+    installed()  # which imports the plugins: their extensions are known then
+    failures = build_all(say=click.echo)
+    if failures:
+        raise KernelError("; ".join(failures))
+
+
+@kernels.command("clean")
+def kernels_clean() -> None:
+    """Remove the cache of built kernels."""
+    from .built import clean
+
+    click.echo(clean())

@@ -35,3 +35,7 @@ class CheckpointError(RunError):
 
 class NonFiniteError(GanzooError):
     """A loss, a penalty or a gradient became infinite or not a number. The update was not applied."""
+
+
+class KernelError(GanzooError):
+    """Compiled operators cannot be had: there is no compiler, a build failed, or a library does not load."""

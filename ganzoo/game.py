@@ -89,6 +89,9 @@ class Game:
         self.batch, self.seed, self.steps, self.data_size = batch, seed, steps, data_size
         self.device, self.precision = torch.device(device), precision
         self.dtype = torch.float64 if precision == "fp64" else torch.float32
+        # Convolutions are quickest with the channels last: on a CPU always, on a GPU in 16 bit.
+        last = self.device.type == "cpu" or precision in ("bf16", "fp16")
+        self.layout = torch.channels_last if last else torch.contiguous_format
         self.loss, self.regularizers, self.procedure = parts.loss, parts.regularizers, parts.procedure
         self.players: dict[str, Player] = {}
         self.noted: dict[str, Tensor] = {}
@@ -106,7 +109,7 @@ class Game:
         for regularizer in self.regularizers:
             regularizer.prepare(networks)
         for network in networks.all().values():
-            network.to(self.device, self.dtype)
+            network.to(self.device, self.dtype, memory_format=self.layout)
             processes.share_batch_statistics(network)
         return networks
 
@@ -162,13 +165,14 @@ class Game:
         return player
 
     def take(self, count: int, condition: Tensor | None = None) -> Batch:
-        """The next samples of the data, in the run's precision."""
+        """The next samples of the data, in the run's precision and memory layout."""
         if self.stream is None:
             raise UsageError("this run was opened without its data; it can sample, not train")
-        batch = self.stream.take(count, condition)
-        if self.dtype != torch.float32:
-            batch = batch.map(lambda value: value.to(self.dtype) if value.is_floating_point() else value)
-        return batch
+        return self.stream.take(count, condition).map(self._placed)
+
+    def _placed(self, value: Tensor) -> Tensor:
+        value = value.to(self.dtype) if value.is_floating_point() else value
+        return value.contiguous(memory_format=self.layout) if value.ndim == 4 else value
 
     def latent(self, count: int, draws: Draws | None = None) -> Tensor:
         return self.parts.architecture.latent(draws or self.draws, count).to(self.dtype)

@@ -179,9 +179,16 @@ class Player:
     def load(self, state: dict[str, Any]) -> None:
         for name, values in state.get("optimizer", {}).items():
             parameter = self.parameters[name]
-            self.optimizer.state[parameter] = {key: value.to(self._place(key)).clone() for key, value in values.items()}
+            self.optimizer.state[parameter] = {
+                key: _laid_out(value.to(self._place(key)), parameter) for key, value in values.items()
+            }
         if self.scaler is not None:
             self.scaler.load_state_dict(state["scaler"])
+
+
+def _laid_out(value: Tensor, parameter: Tensor) -> Tensor:
+    """A copy of a moment that lies in memory as its parameter does; a count has no layout."""
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value) if value.ndim else value.clone()
 
 
 class Average:

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganzoo import Regularizer, Turn, hookimpl
-from ganzoo_plugins.regularizers.gradient_penalty import norm_per_sample
+from ganzoo import Regularizer, Turn, hookimpl, ops
 
 
 class DRAGAN(Regularizer):
@@ -42,7 +41,7 @@ class DRAGAN(Regularizer):
         noise = turn.draws.uniform("dragan", len(real), *real.shape[1:]).to(real.dtype)
         near = (real + self.spread * real.std(correction=0) * noise).requires_grad_()
         (gradient,) = torch.autograd.grad(turn.score(near).value.sum(), near, create_graph=True)
-        return self.weight * ((norm_per_sample(gradient) - self.center) ** 2).mean()
+        return ops.gradient_penalty(gradient, "two-sided", self.center, self.weight).mean()
 
 
 @hookimpl

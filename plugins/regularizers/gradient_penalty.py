@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganzoo import Regularizer, Turn, hookimpl
+from ganzoo import Regularizer, Turn, hookimpl, ops
 
 
 class GradientPenalty(Regularizer):
@@ -38,21 +38,11 @@ class GradientPenalty(Regularizer):
     def penalty(self, turn: Turn) -> Tensor:
         assert turn.real is not None
         real, fake = turn.real.detach(), turn.fake.detach()
-        mix = turn.draws.uniform("gradient-penalty", len(real), *[1] * (real.ndim - 1)).to(real.dtype)
-        between = torch.lerp(real, fake, mix).requires_grad_()
+        mix = turn.draws.uniform("gradient-penalty", len(real)).to(real.dtype)
+        between = ops.between(real, fake, mix).requires_grad_()
         (gradient,) = torch.autograd.grad(turn.score(between).value.sum(), between, create_graph=True)
-        return self.weight * self.excess(norm_per_sample(gradient)).mean()
-
-    def excess(self, norm: Tensor) -> Tensor:
-        """What a norm [N] costs, before the weight."""
-        distance = norm - self.center
-        return (distance.relu() if self.one_sided else distance) ** 2
-
-
-def norm_per_sample(gradient: Tensor) -> Tensor:
-    """Norms [N] over all other dimensions, with a finite derivative at a zero gradient."""
-    squared = gradient.flatten(1).square().sum(1)
-    return torch.where(squared > 0, squared, 1).sqrt() * (squared > 0)
+        form = "one-sided" if self.one_sided else "two-sided"
+        return ops.gradient_penalty(gradient, form, self.center, self.weight).mean()
 
 
 @hookimpl

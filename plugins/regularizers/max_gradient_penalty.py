@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from ganzoo import Regularizer, Turn, hookimpl
+from ganzoo import Regularizer, Turn, hookimpl, ops
 from ganzoo_plugins.regularizers.r1 import squared_gradient
 
 
@@ -37,8 +36,8 @@ class MaxGradientPenalty(Regularizer):
     def penalty(self, turn: Turn) -> Tensor:
         assert turn.real is not None
         real, fake = turn.real.detach(), turn.fake.detach()
-        mix = turn.draws.uniform("max-gradient-penalty", len(real), *[1] * (real.ndim - 1)).to(real.dtype)
-        between = torch.lerp(real, fake, mix).requires_grad_()
+        mix = turn.draws.uniform("max-gradient-penalty", len(real)).to(real.dtype)
+        between = ops.between(real, fake, mix).requires_grad_()
         return self.weight * squared_gradient(turn.score(between), between).max()
 
 

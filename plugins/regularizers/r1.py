@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganzoo import Regularizer, Scores, Turn, hookimpl
+from ganzoo import Regularizer, Scores, Turn, hookimpl, ops
 
 
 class R1(Regularizer):
@@ -35,13 +35,13 @@ class R1(Regularizer):
 
     def penalty(self, turn: Turn) -> Tensor:
         assert turn.real is not None and turn.real_scores is not None
-        return self.gamma / 2 * squared_gradient(turn.real_scores, turn.real).mean()
+        return squared_gradient(turn.real_scores, turn.real, self.gamma / 2).mean()
 
 
-def squared_gradient(scores: Scores, samples: Tensor) -> Tensor:
-    """Squared norms [N] of the gradient of each sample's score, over all of its values; they have gradients in turn."""
+def squared_gradient(scores: Scores, samples: Tensor, weight: float = 1.0) -> Tensor:
+    """weight * the squared norms [N] of the gradients of each sample's score by all of its values."""
     (gradient,) = torch.autograd.grad(scores.value.sum(), samples, create_graph=True)
-    return gradient.flatten(1).square().sum(1)
+    return ops.gradient_penalty(gradient, "squared", weight=weight)
 
 
 @hookimpl

@@ -35,7 +35,7 @@ class R2(Regularizer):
 
     def penalty(self, turn: Turn) -> Tensor:
         assert turn.fake_scores is not None
-        return self.gamma / 2 * squared_gradient(turn.fake_scores, turn.fake).mean()
+        return squared_gradient(turn.fake_scores, turn.fake, self.gamma / 2).mean()
 
 
 @hookimpl
