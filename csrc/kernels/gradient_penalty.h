@@ -5,15 +5,12 @@
 // sums are taken piece by piece, whatever the threads are, so that results do not depend on them.
 #pragma once
 
-#include <cmath>
 #include <vector>
 
-#include "activation.h"
 #include "memory.h"
+#include "penalty.h"
 
 namespace ganzoo {
-
-enum class Form : int { squared, two_sided, one_sided };
 
 struct Samples {
   int64_t samples, size;
@@ -24,20 +21,6 @@ struct Samples {
   int64_t offset(int64_t piece) const { return sample(piece) * size + piece % pieces_a_sample() * block; }
   int64_t length(int64_t piece) const { return std::min(block, size - piece % pieces_a_sample() * block); }
 };
-
-// The penalty of a squared norm, and its slope: the derivative with respect to the squared norm.
-template <typename A>
-GANZOO_INLINE void penalty(A squared, Form form, A center, A weight, A* value, A* slope) {
-  if (form == Form::squared) {
-    *value = weight * squared;
-    *slope = weight;
-    return;
-  }
-  const A norm = std::sqrt(squared), distance = norm - center;
-  const bool counts = form == Form::two_sided || !(distance <= A(0));  // a NaN counts
-  *value = counts ? weight * distance * distance : A(0);
-  *slope = counts && squared != A(0) ? weight * (distance / norm) : A(0);
-}
 
 // partial[piece] = the sum of squares in the piece.
 template <typename A>
