@@ -128,6 +128,15 @@ inline void stream(void* to, const void* from, int64_t bytes) {
 #endif
 }
 
+// One value of a tensor, as arithmetic takes it. bfloat16 is read where it lies; float16 goes through `widen`.
+struct BFloat16 {
+  uint16_t bits;
+};
+
+inline float value_of(float x) { return x; }
+inline double value_of(double x) { return x; }
+inline float value_of(BFloat16 x) { return from_bfloat16(x.bits); }
+
 // A tensor that is read. A is float or double, the type of the arithmetic.
 template <typename A>
 struct Source {

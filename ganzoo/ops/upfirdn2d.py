@@ -128,7 +128,9 @@ def _reference(x: Tensor, f: Tensor, numbers: list[int], flip: bool, gain: float
     samples, channels, height, width = x.shape
     wide = x.to(arithmetic(x)).reshape(samples, channels, height, 1, width, 1)
     wide = F.pad(wide, [0, up_x - 1, 0, 0, 0, up_y - 1]).reshape(samples, channels, height * up_y, width * up_x)
-    wide = F.pad(wide, padding)  # negative numbers crop
+    wide = F.pad(wide, [max(number, 0) for number in padding])
+    crop = [max(-number, 0) for number in padding]
+    wide = wide[..., crop[2] : wide.shape[2] - crop[3], crop[0] : wide.shape[3] - crop[1]]
     taps = f.to(wide.dtype) if flip else f.to(wide.dtype).flip(list(range(f.ndim)))
     taps = (torch.outer(taps, taps) if taps.ndim == 1 else taps) * gain
     planes = wide.reshape(samples * channels, 1, *wide.shape[2:])
