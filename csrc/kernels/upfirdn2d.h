@@ -124,18 +124,23 @@ void combine(const E* const* from, const A* weights, int64_t meets, A* to, int64
   }
 }
 
-// One pixel: to[c] = the sum over rows and columns of weights * from[row][column * depth + c]
-template <int rows, int columns, typename E, typename A>
+// Neighbouring pixels whose inputs start `step` apart: to[o][c] = the sum over rows and columns of
+// weights * from[row][(step * o + column) * depth + c]. What several outputs meet is read once.
+template <int rows, int columns, int outputs, int step, typename E, typename A>
 void around(const E* const* from, const A* weights, int64_t depth, A* __restrict to) {
   const E* row[rows];
   A w[rows * columns];
   for (int j = 0; j < rows; ++j) row[j] = from[j];
   for (int j = 0; j < rows * columns; ++j) w[j] = weights[j];
   for (int64_t c = 0; c < depth; ++c) {
-    A total = A(0);
+    A total[outputs] = {};
     for (int j = 0; j < rows; ++j)
-      for (int i = 0; i < columns; ++i) total += w[j * columns + i] * value_of(row[j][i * depth + c]);
-    to[c] = total;
+      for (int i = 0; i < columns + (outputs - 1) * step; ++i) {
+        const A value = value_of(row[j][i * depth + c]);
+        for (int o = 0; o < outputs; ++o)
+          if (i >= o * step && i < o * step + columns) total[o] += w[j * columns + i - o * step] * value;
+      }
+    for (int o = 0; o < outputs; ++o) to[o * depth + c] = total[o];
   }
 }
 
@@ -308,12 +313,18 @@ struct Rows {
           const int64_t v = line.phase + j * y.up, h = strip.phase[second] + i * x.up;
           weights[second][j * meets + i] = v < y.taps && h < x.taps ? filter.taps[v * x.taps + h] : A(0);
         }
-    for (int64_t column = strip.begin; column < strip.end; ++column, to += depth) {
-      const int64_t second = (column - strip.begin) % x.up, pairs = (column - strip.begin) / x.up;
-      const int64_t start = (second ? strip.next_start : strip.start) + pairs * x.down;
-      for (int64_t j = 0; j < meets; ++j) pixel[j] = from[j] + (start - strip.inside) * depth;
+    for (int64_t column = 0, done; column < strip.end - strip.begin; column += done, to += done * depth) {
+      const int64_t second = column % x.up, start = second ? strip.next_start : strip.start;
+      for (int64_t j = 0; j < meets; ++j)
+        pixel[j] = from[j] + (start + column / x.up * x.down - strip.inside) * depth;
       const A* w = weights[second];
-      meets == 2 ? around<2, 2>(pixel, w, depth, to) : around<4, 4>(pixel, w, depth, to);
+      done = x.down == 2 && meets == 4 && column + 2 <= strip.end - strip.begin ? 2 : 1;
+      if (done == 2)
+        around<4, 4, 2, 2>(pixel, w, depth, to);
+      else if (meets == 2)
+        around<2, 2, 1, 1>(pixel, w, depth, to);
+      else
+        around<4, 4, 1, 1>(pixel, w, depth, to);
     }
   }
 
