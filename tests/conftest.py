@@ -26,6 +26,33 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.fixture(params=["cpu", "cuda"], scope="module")
+def device(request) -> str:
+    """A device on which the kernels run."""
+    import torch
+
+    from ganzoo import kernels
+
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device is visible to torch")
+    extension = kernels.CPU if request.param == "cpu" else kernels.CUDA
+    if not extension.native():
+        pytest.skip(f"no kernels for {request.param}: {extension.status().why}")
+    return request.param
+
+
+@pytest.fixture(params=["native", "reference"])
+def implementation(request, monkeypatch) -> str:
+    """Both implementations behind the public operators, on the CPU."""
+    from ganzoo import kernels
+
+    if request.param == "native" and not kernels.CPU.native():
+        pytest.skip(f"no kernels: {kernels.CPU.status().why}")
+    if request.param == "reference":
+        monkeypatch.setattr(kernels, "native", lambda device: False)
+    return request.param
+
+
 @pytest.fixture
 def ganzoo(tmp_path):
     """Run `ganzoo` in a process of its own, in a temporary folder; returns the finished process."""

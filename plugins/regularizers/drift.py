@@ -23,6 +23,7 @@ class Drift(Regularizer):
 
     name = "drift"
     paper = "arXiv:1710.10196"
+    tiny = {"weight": 1.0}  # the default is too small to be seen after a few steps
 
     def __init__(self, weight: float = 0.001):
         if weight < 0:
