@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from .errors import DataError, GanzooError, Mismatch, SizeError, UsageError
     from .game import Game, Move, Turn, evaluating, sample_latent_generator
     from .given import from_arrays
+    from .metrics.evidence import Evidence, Measure, Sample
     from .options import OptionError, Size
     from .parts import (
         AdversarialLoss,
         Architecture,
         Dataset,
         Loss,
+        Metric,
         Networks,
         Official,
         Part,
@@ -45,9 +47,10 @@ _HOMES = {
     "errors": "DataError GanzooError Mismatch SizeError UsageError",
     "game": "Game Move Turn evaluating sample_latent_generator",
     "given": "from_arrays",
+    "metrics.evidence": "Evidence Measure Sample",
     "options": "OptionError Size",
     "parts": (
-        "AdversarialLoss Architecture Dataset Loss Networks Official Part Plan Procedure Recipe "
+        "AdversarialLoss Architecture Dataset Loss Metric Networks Official Part Plan Procedure Recipe "
         "ReconstructionLoss Regularizer Scores"
     ),
     "player": "Average Optimizer OptimizerName Player",

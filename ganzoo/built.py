@@ -18,9 +18,14 @@ from .progress import speaks
 PREBUILT = Path(__file__).parent / "_built"  # what was compiled when the wheel was made; looked at first
 
 
+def home() -> Path:
+    """Where ganzoo keeps what it can make again."""
+    asked = os.environ.get("GANZOO_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "ganzoo")
+    return Path(os.path.expanduser(asked)).absolute()
+
+
 def cache() -> Path:
-    home = os.environ.get("GANZOO_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "ganzoo")
-    return Path(os.path.expanduser(home)).absolute() / "kernels"
+    return home() / "kernels"
 
 
 def find(name: str, inputs: dict[str, Any], opens: bool = False) -> Path | None:

@@ -13,7 +13,7 @@ import click
 from .errors import GanzooError, KernelError
 from .progress import speaks
 
-KIND_NAMES = ("architecture", "loss", "regularizer", "procedure", "dataset", "recipe")
+KIND_NAMES = ("architecture", "loss", "regularizer", "procedure", "dataset", "metric", "recipe")
 
 
 class Group(click.Group):
@@ -134,6 +134,45 @@ def sample(run: Path, out: Path, **how: Any) -> None:
 
 
 @main.command()
+@click.argument("x", metavar="RUN|CHECKPOINT|FOLDER|FILE.npz", type=click.Path(exists=True, path_type=Path))
+@click.option("--metric", "metrics", multiple=True, metavar="NAME[:OPTIONS]", help="What to measure; may be repeated.")
+@click.option("--data", metavar="NAME|PATH[:OPTIONS]", help="Real data to compare with; a run's own unless given.")
+@click.option("--reference", metavar="FOLDER|FILE.npz", help="Other samples to compare with, instead of --data.")
+@click.option("--features", default="identity", show_default=True, help="A file of an extractor's weights.")
+@click.option("--count", type=click.IntRange(2), help="Samples; 10,000 of a run, all of a folder or file.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@_json_option
+def evaluate(x: Path, as_json: bool, **words: Any) -> None:
+    """Measure samples: numbers with their protocol, interval, floor and bias."""
+    from .metrics.evaluate import Asked, evaluate, report
+
+    results = evaluate(x, Asked(**words))
+    click.echo(json.dumps(results, indent=1) if as_json else report(results))
+
+
+@main.group()
+def features() -> None:
+    """Extractors of features, which measures compare."""
+
+
+@features.command("train")
+@click.option("--data", required=True, metavar="NAME|PATH[:OPTIONS]", help="Labelled pictures.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A .safetensors file.")
+@click.option("--network", type=click.Choice(["lenet", "resnet20"]), help="lenet for grey pictures unless given.")
+@click.option("--epochs", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@_json_option
+def features_train(data: str, out: Path, as_json: bool, **how: Any) -> None:
+    """Train a small classifier of labelled pictures, for `ganzoo evaluate --features FILE`."""
+    from .metrics.classifier import train
+
+    found = train(data, out, **how)
+    told = f"{found['network']}, {found['accuracy']:.2%} of the {found['of']} pictures right: {found['file']}"
+    click.echo(json.dumps(found) if as_json else told)
+
+
+@main.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @_json_option
 def parity(files: tuple[Path, ...], as_json: bool) -> None:
@@ -210,3 +249,15 @@ def kernels_clean() -> None:
     from .built import clean
 
     click.echo(clean())
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="The page; RUN/report.html unless given.")
+def report(run: Path, out: Path | None) -> None:
+    """A run as one page of HTML that needs no network: curves, samples, measures, and the command that repeats it."""
+    from .report import write
+    from .run import Run
+
+    opened = Run.open(run)
+    click.echo(write(opened, out or run / "report.html"))

@@ -51,6 +51,19 @@ class Choice:
             )
         raise UsageError(f"--data {text}: no installed data set reads {where}; name one: --data NAME:path={where}")
 
+    @classmethod
+    def parse_data(cls, text: str, registry: Registry) -> Choice:
+        """Read what `--data` takes: a data set's name, else a path; either with options."""
+        known = text.partition(":")[0] in registry.names("dataset")
+        if not known and (
+            text.startswith((".", "/", "~"))
+            or "/" in text
+            or Path(text.rpartition(":")[0] or text).exists()
+            or Path(text).exists()
+        ):
+            return cls.parse_path(text, registry)
+        return cls.parse(text)
+
     def over(self, other: Choice | None) -> Choice:
         """This choice over a recipe's: of the same part, options that are not given keep the recipe's values."""
         if other is None or other.name != self.name:
@@ -238,16 +251,8 @@ def _pick(flag: str | None, recipe: str | None) -> Choice | None:
 
 def _pick_data(registry: Registry, flag: str | None, recipe: str | None, architecture: Any) -> Choice:
     base = Choice.parse(recipe) if recipe else None
-    text = flag or recipe or architecture.dataset
-    known = text.partition(":")[0] in registry.names("dataset")
-    if not known and (
-        text.startswith((".", "/", "~"))
-        or "/" in text
-        or Path(text.rpartition(":")[0] or text).exists()
-        or Path(text).exists()
-    ):
-        return Choice.parse_path(text, registry).over(base)
-    return Choice.parse(text).over(base if flag else None)
+    chosen = Choice.parse_data(flag or recipe or architecture.dataset, registry)
+    return chosen.over(base) if flag else chosen
 
 
 def _default_loss(registry: Registry, procedure: str) -> str:

@@ -101,6 +101,8 @@ def _describe_recipe(registry: Registry, entry: Entry) -> dict[str, Any]:
 
 def _fits(registry: Registry, entry: Entry) -> dict[str, list[str]]:
     """The parts of other kinds with which some run of this part fits: what it can stand beside."""
+    if entry.kind == "metric":  # it stands in no run: it measures what came of one
+        return {}
     found: dict[str, set[str]] = {}
     for groups in fitting_groups(registry, entry):
         for kind, parts in groups.items():
@@ -140,7 +142,8 @@ def page(found: dict[str, Any]) -> str:
             "Options:",
             *(f"  {option['name']} ({option['type']}; {defaults[option['name']]})" for option in found["options"]),
         ]
-    lines += ["", "Fits:", *(f"  {kind}: {', '.join(names)}" for kind, names in found["fits"].items())]
+    if found["fits"]:
+        lines += ["", "Fits:", *(f"  {kind}: {', '.join(names)}" for kind, names in found["fits"].items())]
     return "\n".join(lines)
 
 

@@ -39,5 +39,10 @@ def register_datasets(register: Callable[[Any], None]) -> None:
 
 
 @hookspec
+def register_metrics(register: Callable[[Any], None]) -> None:
+    """What samples are worth: `register(MyMetric)`, a subclass of `ganzoo.Metric`."""
+
+
+@hookspec
 def register_recipes(register: Callable[[Any], None]) -> None:
     """Named combinations of parts: `register(ganzoo.Recipe(name="my-recipe", ...))`."""

@@ -22,6 +22,7 @@ from .draws import Draws
 
 if TYPE_CHECKING:
     from .game import Game, Move, Turn
+    from .metrics.evidence import Evidence, Measure
 
 
 class Part:
@@ -273,6 +274,28 @@ class Dataset(Part):
         return decode(samples, spec)
 
 
+class Metric(Part):
+    """What samples are worth. It reads an Evidence and returns numbers by name.
+
+    extracts: it reads features, so its numbers carry the extractor's name. compares: it needs real samples.
+    classifies: it needs the extractor's class probabilities. looks: it needs the samples themselves, not only their
+    features. asks: it needs a trained run's generator. resamples: how many bootstrap rounds give its intervals (0: it
+    has none, or gives its own).
+    """
+
+    kind = "metric"
+    extracts: ClassVar[bool] = True
+    compares: ClassVar[bool] = True
+    classifies: ClassVar[bool] = False
+    looks: ClassVar[bool] = False
+    asks: ClassVar[bool] = False
+    resamples: ClassVar[int] = 0
+
+    def measure(self, evidence: Evidence) -> list[Measure]:
+        """The numbers. Raises UsageError where the evidence is of the wrong kind or too little."""
+        raise NotImplementedError
+
+
 @dataclass
 class Recipe:
     """A named run: parts and settings as they would be written on the command line.
@@ -329,5 +352,6 @@ KINDS: dict[str, type] = {
     "regularizer": Regularizer,
     "procedure": Procedure,
     "dataset": Dataset,
+    "metric": Metric,
     "recipe": Recipe,
 }

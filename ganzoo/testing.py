@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import json
+import math
 import re
 import types
 import typing
@@ -20,9 +21,10 @@ import torch
 
 from .capabilities import WORDS, fitting_groups, nearest_misfit, require
 from .config import Choice, resolve
-from .data import Collection
+from .data import Collection, Spec
 from .describe import summary
 from .errors import DataError, Mismatch, SizeError, UsageError
+from .metrics.evidence import Evidence, Sample
 from .options import Option, Size, bind, close, schema, to_json
 from .parts import Recipe, Regularizer
 from .registry import Entry, Registry, installed
@@ -96,6 +98,8 @@ def check_part(registry: Registry, entry: Entry, opened: dict[str, Collection] |
             return _check_recipe(registry, entry)
         for check in (_check_documented, _check_options, _check_words, _check_verbs):
             check(entry)
+        if entry.kind == "metric":
+            return _check_metric(registry, entry)
         _check_fits(registry, entry)
         return _check_runs(registry, entry, {} if opened is None else opened)
     except CheckError:
@@ -214,6 +218,30 @@ def _check_recipe(registry: Registry, entry: Entry) -> str:
         }
         require(resolve(registry, asked).make(registry), registry)
     return f"fits, also as {', '.join(recipe.variants)}" if recipe.variants else "fits"
+
+
+def _check_metric(registry: Registry, entry: Entry) -> str:
+    """Measure two small clouds of points whose modes and classes are known. Returns how many numbers came out."""
+    metric = registry.make("metric", entry.part.name, entry.part.tiny)
+    if metric.asks:
+        return "not measured: it asks a trained generator"
+    modes = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
+    spec = Spec("points", (2,), ("left", "right"), encoding={"modes": modes.tolist(), "deviation": 0.1})
+    made, real = (_cloud(name, modes, seed) for seed, name in enumerate(("made", "real")))
+    found = metric.measure(Evidence(made, real, spec))
+    for measure in found:
+        if not (measure.name and math.isfinite(measure.value)):
+            raise problem_of(entry, f"its number '{measure.name}' is {measure.value} of two small clouds of points")
+    if not found:
+        raise problem_of(entry, "it returned no number")
+    return f"{len(found)} number{'s' if len(found) > 1 else ''}"
+
+
+def _cloud(name: str, modes: torch.Tensor, seed: int) -> Sample:
+    sides = torch.arange(256) % len(modes)
+    points = modes[sides] + 0.1 * torch.randn(256, 2, generator=torch.Generator().manual_seed(seed))
+    classes = torch.nn.functional.one_hot(sides, len(modes)).double() * 0.98 + 0.01
+    return Sample(name, points.double().numpy(), points, classes.numpy())
 
 
 # Playing

@@ -1,0 +1,254 @@
+"""`ganzoo evaluate`: samples in, numbers out, each with all that it depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+
+from .. import built
+from ..config import Choice
+from ..errors import UsageError
+from ..progress import speaks
+from ..registry import Registry, installed
+from ..run import Run
+from . import features, sources
+from .evidence import Evidence, Measure, Sample
+from .features import Extractor
+from .sources import Source
+
+GENERATED = 10_000  # samples of a run, unless --count says otherwise
+
+
+@dataclass
+class Asked:
+    """What is to be measured, as on the command line."""
+
+    metrics: Sequence[str] = ()
+    data: str | None = None
+    reference: str | None = None
+    features: str = "identity"
+    count: int | None = None
+    seed: int = 0
+    device: str = "auto"
+
+
+def evaluate(x: str | Path, asked: Asked) -> list[dict[str, Any]]:
+    """Measure a run, a checkpoint, a folder of pictures or an array file. Returns one JSON object a number.
+
+    Raises UsageError where the measures that were asked for cannot be taken of it.
+    """
+    registry, extractor = installed(), features.load(asked.features)
+    made, run = _made(Path(x), asked, registry)
+    real, held_out = _real(asked, run, registry)
+    chosen = [registry.make("metric", choice.name, choice.options) for choice in _chosen(asked, made, real, extractor)]
+    looks = any(metric.looks for metric in chosen)
+    evidence = Evidence(
+        _sample(made, extractor, asked.count, looks),
+        None if real is None else _sample(real, extractor, None, looks),
+        (real or made).spec,
+        extractor.name,
+        asked.seed,
+        made.game,
+    )
+    unseen = None if held_out is None else _sample(held_out, extractor, None, looks)
+    results = []
+    for metric in chosen:
+        _check(metric, evidence)
+        results += [_result(metric, measure, evidence, unseen, extractor) for measure in _measured(metric, evidence)]
+    if run is not None:
+        _keep(run, made, results)
+    return results
+
+
+def _made(path: Path, asked: Asked, registry: Registry) -> tuple[Source, Run | None]:
+    """What is judged, and the run that it came from."""
+    found = sources.checkpoint_step(path) or (path, None)
+    if sources.is_run(found[0]):
+        run = Run.open(found[0])
+        device = asked.device if asked.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        return sources.of_run(run, asked.count or GENERATED, asked.seed, found[1], device), run
+    return _source(str(path), asked, registry), None
+
+
+def _source(text: str, asked: Asked, registry: Registry) -> Source:
+    if asked.features == "identity" and text.endswith((".npz", ".npy")):
+        return sources.of_features(Path(text))
+    words, part = sources.named(text, registry)
+    return sources.of_collection(words, part.open())
+
+
+def _real(asked: Asked, run: Run | None, registry: Registry) -> tuple[Source | None, Source | None]:
+    """What it is judged against, and more real samples that nobody trained on."""
+    if asked.data and asked.reference:
+        raise UsageError("--data and --reference both name what is compared with; give one of them")
+    text = asked.data or asked.reference
+    if text is not None:
+        unseen = sources.test_split(text, registry) if asked.data else None
+        return _source(text, asked, registry), _opened("test", unseen)
+    if run is None:
+        return None, None
+    choice = run.config.dataset
+    if choice.name == "given":
+        raise UsageError(f"{run.path} was trained on data given from Python; name what to compare with by --data")
+    words = str(choice)
+    return _opened(words, registry.make("dataset", choice.name, choice.options)), _opened(
+        "test", sources.test_split(words, registry)
+    )
+
+
+def _opened(name: str, part: Any | None) -> Source | None:
+    return None if part is None else sources.of_collection(name, part.open())
+
+
+def _chosen(asked: Asked, made: Source, real: Source | None, extractor: Extractor) -> list[Choice]:
+    """The measures that were asked for, else those that always make sense."""
+    if asked.metrics:
+        return [Choice.parse(text) for text in asked.metrics]
+    if "modes" in (real or made).spec.encoding:
+        return [Choice("modes", {})]
+    if real is None:
+        raise UsageError("name what to compare with: --data NAME, or --reference FOLDER or FILE.npz")
+    return [Choice("frechet", {}), Choice("kernel", {})]
+
+
+def _sample(source: Source, extractor: Extractor, count: int | None, looks: bool) -> Sample:
+    """Its features, chunk by chunk; real data's are kept, by their content, for the next time."""
+    kept = None if looks or not source.content else _kept(source, extractor)
+    if kept is not None and kept.is_file():
+        with numpy.load(kept, allow_pickle=False) as found:
+            return Sample(source.name, found["features"], None, found.get("probabilities"))
+    chunks = [(values, *extractor.extract(values)) for values in _shown(source, count)]
+    rows = numpy.concatenate([found for _, found, _ in chunks])
+    classes = None if chunks[0][2] is None else numpy.concatenate([found for _, _, found in chunks])
+    if kept is not None:
+        _write(kept, rows, classes)
+    return Sample(source.name, rows, torch.cat([values for values, _, _ in chunks]) if looks else None, classes)
+
+
+def _kept(source: Source, extractor: Extractor) -> Path:
+    identity = json.dumps([source.content, source.count, extractor.protocol], sort_keys=True)
+    return built.home() / "features" / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
+
+
+def _write(path: Path, rows: numpy.ndarray[Any, Any], classes: numpy.ndarray[Any, Any] | None) -> None:
+    aside = path.with_name(f".{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as file:
+            arrays = {"features": rows} if classes is None else {"features": rows, "probabilities": classes}
+            numpy.savez(file, allow_pickle=False, **arrays)
+        aside.replace(path)
+    except OSError:
+        return  # the next time takes as long as this one
+
+
+def _shown(source: Source, count: int | None) -> Any:
+    from rich.progress import track
+
+    total = min(count or source.count, source.count)
+    chunks = source.chunks(count)
+    return track(
+        chunks,
+        description=source.name,
+        total=-(-total // sources.CHUNK),
+        transient=True,
+        disable=not speaks(),
+        console=_standard_error(),
+    )
+
+
+def _standard_error() -> Any:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _check(metric: Any, evidence: Evidence) -> None:
+    if metric.compares and evidence.reference is None:
+        raise UsageError(f"metric '{metric.name}' compares with real samples; name them by --data or --reference")
+    if metric.classifies and evidence.made.probabilities is None:
+        raise UsageError(f"metric '{metric.name}' reads classes, and features '{evidence.extractor}' have none")
+    if metric.asks and evidence.game is None:
+        raise UsageError(f"metric '{metric.name}' asks a trained run's generator; give it a run")
+    if evidence.reference is not None and metric.compares:
+        here, there = (sample.features.shape[1] for sample in (evidence.made, evidence.reference))
+        if here != there:
+            raise UsageError(f"the samples have {here} features and {evidence.reference.name} {there}")
+
+
+def _measured(metric: Any, evidence: Evidence) -> list[Measure]:
+    """The numbers, with a bootstrap interval where the metric asks for one."""
+    found: list[Measure] = metric.measure(evidence)
+    if not metric.resamples:
+        return found
+    random, count = evidence.random("bootstrap"), len(evidence.made)
+    rounds = [
+        metric.measure(evidence.judging(evidence.made.rows(random.integers(count, size=count))))
+        for _ in range(metric.resamples)
+    ]
+    for index, measure in enumerate(found):
+        low, high = numpy.quantile([again[index].value for again in rounds], [0.025, 0.975])
+        # The basic bootstrap: resampling repeats rows, which moves such measures away from what they are of.
+        measure.interval = (float(2 * measure.value - high), float(2 * measure.value - low))
+    return found
+
+
+def _result(
+    metric: Any, measure: Measure, evidence: Evidence, unseen: Sample | None, extractor: Extractor
+) -> dict[str, Any]:
+    made, reference = evidence.made, evidence.reference
+    protocol: dict[str, Any] = {"made": made.name, "count": len(made), "seed": evidence.seed, "options": metric.options}
+    if metric.extracts or evidence.extractor != "identity":
+        protocol |= extractor.protocol
+    if metric.compares and reference is not None:
+        protocol |= {"reference": reference.name, "reference_count": len(reference)}
+        protocol |= _bounds(metric, measure.name, evidence, unseen)
+    name = f"{measure.name}@{evidence.extractor}" if metric.extracts else measure.name
+    interval = None if measure.interval is None else list(measure.interval)
+    return {"name": name, "value": measure.value, "interval": interval, "protocol": {**protocol, **measure.protocol}}
+
+
+def _bounds(metric: Any, name: str, evidence: Evidence, unseen: Sample | None) -> dict[str, float]:
+    """What the measure says of real samples: of those that nobody trained on (floor), and of two halves of the
+    reference, at most as many as were judged (halves: what so few samples cost by themselves)."""
+
+    def value(made: Sample, reference: Sample) -> float:
+        found = metric.measure(evidence.judging(made, reference))
+        return float(next(measure.value for measure in found if measure.name == name))
+
+    reference = evidence.reference
+    assert reference is not None
+    order = evidence.random("halves").permutation(len(reference))
+    half = min(len(evidence.made), len(reference) // 2)
+    bounds = {} if unseen is None else {"floor": value(unseen, reference)}
+    if half > 1:
+        bounds |= {"halves": value(reference.rows(order[:half]), reference.rows(order[-half:])), "halves_count": half}
+    return bounds
+
+
+def _keep(run: Run, made: Source, results: list[dict[str, Any]]) -> None:
+    with (run.path / "measures.jsonl").open("a") as file:
+        for result in results:
+            file.write(json.dumps({"step": made.game.step, **result}) + "\n")
+
+
+def report(results: list[dict[str, Any]]) -> str:
+    """The numbers as text, a line each."""
+    lines = []
+    for result in results:
+        protocol = result["protocol"]
+        interval = "" if result["interval"] is None else " [{:.4g}, {:.4g}]".format(*result["interval"])
+        real = f" against {protocol['reference_count']} of {protocol['reference']}" if "reference" in protocol else ""
+        told = [
+            f"{name} {protocol[name]:.4g}" for name in ("floor", "halves", "bias") if protocol.get(name) is not None
+        ]
+        counts = f"{protocol['count']} of {protocol['made']}{real}"
+        lines.append(f"{result['name']}  {result['value']:.6g}{interval}  ({'; '.join([counts, *told])})")
+    return "\n".join(lines)

@@ -1,0 +1,234 @@
+"""What a run folder says, as plain values for the page."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from ..run import Run
+from .command import repeating, spelled
+from .curves import Curve, gather, grouped, number
+
+PICTURES = 60  # samples on a page, evenly over the training, the last one always
+BUDGET = 12_000_000  # bytes of them
+LETTERS = 20_000  # of one text
+ROWS = 1_000  # of the table of all measurements
+
+_SAMPLE = re.compile(r"step-(\d+)\.(png|txt|csv|npz)")
+
+
+def contents(run: Run) -> dict[str, Any]:
+    """Everything that the page shows; `data` is what its script reads."""
+    records = [record for record in run.logged() if isinstance(record, dict)]
+    measures = [_measure(record) for record in lines(run.path / "measures.jsonl") if isinstance(record, dict)]
+    recorded = _recorded(run)
+    curves = gather(records)
+    charts = [*grouped(curves), *_measured(measures)]
+    samples, found = _samples(run)
+    command, remark = repeating(run.config)
+    packed = [{"title": title, "curves": [curve.to_json() for curve in members]} for title, members in charts]
+    return {
+        "name": run.path.resolve().name,
+        "facts": _facts(run, records),
+        "parts": _parts(run, recorded),
+        "settings": _settings(run, recorded),
+        "command": command,
+        "remark": remark,
+        "charts": packed,
+        "thinned": any("mx" in curve for chart in packed for curve in chart["curves"]),
+        "last_values": [curve.last_values() for _, members in charts for curve in members],
+        "samples": samples,
+        "samples_found": found,
+        "measures": _latest(measures),
+        "all_measures": measures[::-1][:ROWS],
+        "warnings": _warnings(run, records),
+        "versions": recorded.get("versions") or {},
+        "data": {"charts": packed, "samples": samples[:-1], "last": _without_body(samples)},
+    }
+
+
+def lines(path: Path) -> list[Any]:
+    """The values of a file with one JSON value a line. A line that a crash cut short is left out."""
+    found = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
+
+
+def _recorded(run: Run) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads((run.path / "config.json").read_text())
+    return values
+
+
+def _facts(run: Run, records: list[dict[str, Any]]) -> dict[str, str]:
+    """The run in a line of numbers."""
+    last = records[-1] if records else {}
+    step, seconds = number(last.get("step")) or 0, number(last.get("seconds"))
+    shape = " x ".join(map(str, run.spec.shape))
+    facts = {
+        "steps": f"{step:,.0f} of {run.config.steps:,}" if step < run.config.steps else f"{step:,.0f}",
+        "trained": "nothing logged yet" if seconds is None else clock(seconds),
+        "data": f"{run.data_size:,} samples, {run.spec.kind} {shape}",
+    }
+    log = run.path / "log.jsonl"
+    if log.exists():
+        facts["last logged"] = f"{datetime.fromtimestamp(log.stat().st_mtime, UTC):%Y-%m-%d %H:%M} UTC"
+    return facts
+
+
+def clock(seconds: float) -> str:
+    """Seconds in words: `2 h 05 min`, `3 min 20 s`, `12.3 s`."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minute:02d} min"
+    return f"{minutes} min {second:02d} s" if minutes else f"{seconds:.1f} s"
+
+
+def _parts(run: Run, recorded: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every part with its options and the package that it came from."""
+    config, packages = run.config, recorded.get("packages") or {}
+    chosen = [("data set", "dataset", config.dataset), ("architecture", "architecture", config.architecture)]
+    chosen += [("loss", "loss", config.loss)]
+    chosen += [("regularizer", "regularizer", choice) for choice in config.regularizers]
+    chosen += [("procedure", "procedure", config.procedure)]
+    return [
+        {
+            "kind": title,
+            "name": choice.name,
+            "options": {key: spelled(value) for key, value in choice.options.items()},
+            "package": packages.get(f"{kind} {choice.name}", ""),
+        }
+        for title, kind, choice in chosen
+    ]
+
+
+def _settings(run: Run, recorded: dict[str, Any]) -> dict[str, Any]:
+    config = run.config
+    settings = {name: getattr(config, name) for name in ("recipe", "steps", "batch", "seed", "precision", "init")}
+    settings["classes"] = len(run.spec.classes) or None
+    settings["data fingerprint"] = (recorded.get("identity") or {}).get("data")
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _samples(run: Run) -> tuple[list[dict[str, Any]], int]:
+    """The samples to show, oldest first, and how many there are."""
+    home = run.path.resolve()
+    named = [(_SAMPLE.fullmatch(path.name), path) for path in (run.path / "samples").glob("step-*")]
+    files = sorted(
+        (int(match[1]), path)
+        for match, path in named
+        if match and path.is_file() and path.resolve().is_relative_to(home)  # a link could lead anywhere
+    )
+    count = min(len(files), PICTURES)
+    while count > 1 and sum(path.stat().st_size for _, path in _spread(files, count)) > BUDGET:
+        count -= 1
+    shown = [{"step": step, **_shown(path)} for step, path in _spread(files, count)]
+    return shown, len(files)
+
+
+def _spread(files: list[tuple[int, Path]], count: int) -> list[tuple[int, Path]]:
+    """This many of the files, evenly, with the first and the last."""
+    if count < 2:
+        return files[-count:] if count else []
+    return [files[round(index * (len(files) - 1) / (count - 1))] for index in range(count)]
+
+
+def _shown(path: Path) -> dict[str, Any]:
+    """A sample file: a picture as a data URI, text as text, of anything else the name."""
+    if path.suffix == ".png":
+        try:
+            with Image.open(path, formats=["PNG"]) as picture:
+                width, height = picture.size
+        except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
+            return {"form": "file", "body": f"{path.name} (not a whole picture)"}
+        packed = base64.b64encode(path.read_bytes()).decode()
+        return {"form": "picture", "body": f"data:image/png;base64,{packed}", "width": width, "height": height}
+    if path.suffix in (".txt", ".csv"):
+        with path.open(encoding="utf-8", errors="replace") as file:
+            text = file.read(LETTERS + 1)
+        return {"form": "text", "body": text if len(text) <= LETTERS else text[:LETTERS] + "…"}
+    return {"form": "file", "body": f"samples/{path.name}"}
+
+
+def _without_body(samples: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The last sample; its body is in the page itself, which shows it without a script too."""
+    return {key: value for key, value in samples[-1].items() if key != "body"} if samples else None
+
+
+def _measure(record: dict[str, Any]) -> dict[str, Any]:
+    """A line of measures.jsonl, with all that the page asks for."""
+    protocol = record.get("protocol")
+    return {
+        "name": str(record.get("name")),
+        "step": number(record.get("step")),
+        "value": record.get("value"),
+        "interval": _interval(record),
+        "protocol": protocol if isinstance(protocol, dict) else {},
+    }
+
+
+def _measured(measures: list[dict[str, Any]]) -> list[tuple[str, list[Curve]]]:
+    """A chart for each measure that was taken in the same way at more than one step."""
+    curves: dict[tuple[str, str], Curve] = {}
+    for record in measures:
+        step, value = record["step"], number(record["value"])
+        if step is not None and math.isfinite(step) and value is not None:
+            curves.setdefault(_taken(record), Curve(record["name"], measured=True)).add(step, value, record["interval"])
+    return [(curve.name, [curve.ordered()]) for curve in curves.values() if len(set(curve.steps)) > 1]
+
+
+def _taken(record: dict[str, Any]) -> tuple[str, str]:
+    """What two measurements must share to stand on one line."""
+    return record["name"], json.dumps(record["protocol"], sort_keys=True)
+
+
+def _interval(record: dict[str, Any]) -> tuple[float, float] | None:
+    ends = record.get("interval")
+    if not isinstance(ends, list) or len(ends) != 2:
+        return None
+    low, high = map(number, ends)
+    return None if low is None or high is None else (low, high)
+
+
+def _latest(measures: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list({_taken(record): record for record in measures}.values())
+
+
+def _warnings(run: Run, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each warning once, with the steps of its first and last time."""
+    found: dict[str, dict[float | None, None]] = {}  # steps in order, each once
+    for step, text in [*_logged_warnings(records), *_warning_lines(lines(run.path / "warnings.jsonl"))]:
+        found.setdefault(text, {})[number(step)] = None
+    return [
+        {"text": text, "times": len(steps), "first": next(iter(steps)), "last": next(reversed(steps))}
+        for text, steps in found.items()
+    ]
+
+
+def _logged_warnings(records: list[dict[str, Any]]) -> Iterable[tuple[Any, str]]:
+    for record in records:
+        texts = record.get("warnings")
+        for text in texts if isinstance(texts, list) else []:
+            yield record.get("step"), str(text)
+
+
+def _warning_lines(values: list[Any]) -> Iterable[tuple[Any, str]]:
+    """A line is a text, or an object with a step and a text under one of the usual names."""
+    for value in values:
+        if isinstance(value, dict):
+            named = (value[key] for key in ("warning", "message", "text") if key in value)
+            yield value.get("step"), str(next(named, json.dumps(value)))
+        else:
+            yield None, str(value)

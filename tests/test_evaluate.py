@@ -1,0 +1,120 @@
+"""`ganzoo evaluate`: what is measured, against what, under which name, and with which protocol."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy
+import pytest
+import torch
+
+from ganzoo.errors import UsageError
+from ganzoo.metrics import features
+from ganzoo.metrics.evaluate import Asked, evaluate
+
+FIELDS = {"name", "value", "interval", "protocol"}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "cache"))
+
+
+def clouds(folder, count=20_000):
+    random = numpy.random.default_rng(0)
+    numpy.savez(folder / "a.npz", samples=random.standard_normal((count, 8)))
+    numpy.savez(folder / "b.npz", samples=0.5 + 1.5 * random.standard_normal((count, 8)))
+    return folder / "a.npz", folder / "b.npz"
+
+
+def test_two_gaussian_clouds_have_the_closed_form(tmp_path):
+    """|mean|^2 + d (1 - s)^2 = 8 * .25 + 8 * .25"""
+    a, b = clouds(tmp_path)
+    (found,) = evaluate(b, Asked(metrics=["frechet"], reference=str(a)))
+    assert found["name"] == "frechet@identity"
+    assert found["value"] == pytest.approx(4.0, abs=0.15)
+    low, high = found["interval"]
+    assert low < found["value"] < high
+    protocol = found["protocol"]
+    assert protocol["count"] == protocol["reference_count"] == 20_000
+    assert 0 < protocol["halves"] < 0.05
+
+
+def test_a_perfect_sampler_of_the_ring(tmp_path, ganzoo):
+    random = numpy.random.default_rng(0)
+    angles = random.integers(8, size=2500) * (2 * math.pi / 8)
+    points = numpy.stack([numpy.cos(angles), numpy.sin(angles)], 1) + 0.01 * random.standard_normal((2500, 2))
+    numpy.savez(tmp_path / "perfect.npz", samples=points.astype(numpy.float32))
+    made = ganzoo("evaluate", "perfect.npz", "--data", "ring", "--metric", "modes", "--json")
+    rows = {row["name"]: row["value"] for row in json.loads(made.stdout)}
+    assert rows["modes"] == 8
+    assert rows["high_quality"] == pytest.approx(0.9889, abs=0.006)
+    assert 0 <= rows["reverse_kl"] < 0.01  # (K - 1) / 2n = .0014 is the floor
+    assert made.stderr.strip() == "" or "it/s" not in made.stdout
+
+
+def test_a_run_is_measured_against_its_own_data_and_the_numbers_stay_with_it(tmp_path, ganzoo):
+    ganzoo("train", "gan-ring", "--steps", 3, "--batch", 64, "--out", "run", "--sample-every", 0)
+    told = json.loads(ganzoo("evaluate", "run", "--count", 500, "--json").stdout)
+    assert [row["name"] for row in told] == ["modes", "high_quality", "reverse_kl"]
+    assert all(set(row) == FIELDS for row in told)
+    kept = [json.loads(line) for line in (tmp_path / "run" / "measures.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in kept] == [3, 3, 3]
+    assert [row["value"] for row in kept] == [row["value"] for row in told]
+    assert ganzoo("evaluate", "run/checkpoints/step-00000003", "--count", 500).stdout.startswith("modes")
+
+
+def test_real_features_are_kept_by_their_content(tmp_path):
+    asked = Asked(metrics=["frechet"], data="digits", count=64)
+    random = numpy.random.default_rng(0)
+    numpy.savez(tmp_path / "noise.npz", samples=random.integers(0, 255, (64, 32, 32, 1), dtype=numpy.uint8))
+    lenet = tmp_path / "lenet.safetensors"
+    import safetensors.torch
+
+    safetensors.torch.save_file(features.LeNet().state_dict(), lenet)
+    asked.features = str(lenet)
+    first = evaluate(tmp_path / "noise.npz", asked)
+    kept = list((tmp_path / "cache" / "features").iterdir())
+    assert len(kept) >= 1
+    assert evaluate(tmp_path / "noise.npz", asked) == first
+    assert first[0]["name"].startswith("frechet@lenet-")
+    assert first[0]["protocol"]["sha256"][:8] in first[0]["name"]
+
+
+def test_weights_of_an_unknown_network_are_refused(tmp_path):
+    torch.save({"layer.weight": torch.zeros(3, 3)}, tmp_path / "x.pth")
+    with pytest.raises(UsageError, match="resnet20"):
+        features.load(str(tmp_path / "x.pth"))
+
+
+def test_what_cannot_be_measured_is_said_in_one_sentence(tmp_path, ganzoo):
+    a, _ = clouds(tmp_path, 10)
+    for words, told in (
+        (("evaluate", a), "name what to compare with"),
+        (("evaluate", a, "--metric", "frechet"), "compares with real samples"),
+        (("evaluate", a, "--metric", "inception-score"), "have none"),
+        (("evaluate", a, "--metric", "frechett", "--reference", a), "frechet"),
+        (("evaluate", a, "--data", "ring", "--reference", a), "give one of them"),
+    ):
+        assert told in ganzoo(*words, code=2).stderr
+
+
+def test_features_can_be_learnt(tmp_path, ganzoo):
+    """On the embedded digits: real features, a name of their own, and better than chance."""
+    told = ganzoo("features", "train", "--data", "digits", "--out", "digits.safetensors", "--epochs", 12, "--json")
+    assert json.loads(told.stdout)["accuracy"] > 0.5
+    ganzoo("train", "--arch", "dcgan:width=4", "--data", "digits", "--steps", 2, "--batch", 8, "--out", "run")
+    words = ("evaluate", "run", "--features", "digits.safetensors", "--count", 64, "--metric", "frechet", "--json")
+    (found,) = json.loads(ganzoo(*words).stdout)
+    assert found["name"].startswith("frechet@lenet-digits-")
+
+
+@pytest.mark.slow
+def test_mnist_test_against_train_with_lenet(real_data, tmp_path):
+    """The floor: what real digits that nobody trained on score. About 1.3."""
+    asked = Asked(metrics=["frechet"], features=str(real_data / "weights" / "mnist_lenet_0.991.pth"))
+    asked.data = f"mnist:path={real_data / 'mnist'}"
+    numpy.savez(tmp_path / "noise.npz", samples=numpy.zeros((16, 32, 32, 1), dtype=numpy.uint8))
+    (found,) = evaluate(tmp_path / "noise.npz", asked)
+    assert found["protocol"]["floor"] == pytest.approx(1.3, abs=0.3)
