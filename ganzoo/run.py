@@ -53,7 +53,7 @@ class Run:
         """Make the folder this run's, or see that it is."""
         path, config = self.path, self.config
         if (path / "config.json").exists():
-            _refuse_another(path, _read_json(path / "config.json")["identity"], identity)
+            _refuse_another(path, read_json(path / "config.json")["identity"], identity)
         elif path.exists() and any(path.iterdir()):
             raise RunError(f"{path} is not empty and not a run; name another folder with --out")
         recorded = {
@@ -77,7 +77,7 @@ class Run:
         if not (path / "config.json").exists():
             near = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
             raise RunError(f"{path} is not a run{close(path.name, near)}: it has no config.json")
-        recorded = _read_json(path / "config.json")
+        recorded = read_json(path / "config.json")
         try:
             return cls(path, Config.from_json(recorded), Spec.from_json(recorded["spec"]), recorded["data_size"])
         except (KeyError, TypeError) as error:
@@ -112,14 +112,7 @@ class Run:
 
     def logged(self) -> list[dict[str, Any]]:
         """Every logged step, oldest first. A line that a crash cut short is left out."""
-        path = self.path / "log.jsonl"
-        records = []
-        for line in path.read_text().splitlines() if path.exists() else []:
-            try:
-                records.append(json.loads(line))
-            except ValueError:
-                continue
-        return records
+        return json_lines(self.path / "log.jsonl")
 
     def write_samples(self, game: Game, count: int = 64) -> Path:
         """Samples of fixed latents as a picture, a text or a table, named by the step."""
@@ -157,8 +150,6 @@ class Run:
         """Samples as a file; the suffix says in which form (see samples.py)."""
         path, index = Path(path), self.label_index(label)
         samples.check_suffix(path, self.spec)
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
         game = self.game(step, device)
         made = game.procedure.sample(game, count, seed, index)
         labels = None if index is None else [index] * count
@@ -177,7 +168,9 @@ class Run:
         raise UsageError(f"there is no class '{label}' in {self.path}; classes: {known}")
 
     def game(self, step: int | None = None, device: str = "cpu") -> Game:
-        """The networks of a checkpoint, without the data."""
+        """The networks of a checkpoint, without the data. `auto` is a GPU where there is one."""
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
         wanted = (step if step is not None else max(self.steps, default=None), device)
         if self._game is None or self._loaded != wanted:
             self._game, self._loaded = self._load(step, device), wanted
@@ -217,7 +210,18 @@ def _write_whole(path: Path, text: str) -> None:
     aside.replace(path)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def json_lines(path: Path) -> list[Any]:
+    """The values of a file with one JSON value a line. A line that a crash cut short is left out."""
+    found = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
+
+
+def read_json(path: Path) -> dict[str, Any]:
     try:
         values: dict[str, Any] = json.loads(path.read_text())
         return values

@@ -82,6 +82,20 @@ def test_real_features_are_kept_by_their_content(tmp_path):
     assert first[0]["protocol"]["sha256"][:8] in first[0]["name"]
 
 
+def test_a_part_of_a_set_is_not_kept_as_the_whole(tmp_path):
+    """The first samples of a file, and then all of it: the numbers are of as many as they say."""
+    import safetensors.torch
+
+    random = numpy.random.default_rng(0)
+    numpy.savez(tmp_path / "noise.npz", samples=random.integers(0, 255, (64, 32, 32, 1), dtype=numpy.uint8))
+    safetensors.torch.save_file(features.LeNet().state_dict(), tmp_path / "lenet.safetensors")
+    asked = Asked(metrics=["frechet"], data="digits", features=str(tmp_path / "lenet.safetensors"))
+    counts = []
+    for asked.count in (16, None, 32):
+        counts.append(evaluate(tmp_path / "noise.npz", asked)[0]["protocol"]["count"])
+    assert counts == [16, 64, 32]
+
+
 def test_weights_of_an_unknown_network_are_refused(tmp_path):
     torch.save({"layer.weight": torch.zeros(3, 3)}, tmp_path / "x.pth")
     with pytest.raises(UsageError, match="resnet20"):

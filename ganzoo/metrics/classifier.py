@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from ..config import Choice
 from ..data import Batch, Collection, Stream
 from ..errors import DataError, UsageError
 from ..registry import installed
@@ -27,7 +28,8 @@ def train(data: str, out: Path, network: str | None = None, epochs: int = 3, see
 
     if out.suffix != ".safetensors":
         raise UsageError(f"--out {out}: weights are written as .safetensors; give the file that suffix")
-    collection = sources.named(data, installed())[1].open()
+    choice = Choice.parse_data(data, installed())
+    collection = sources.opened(choice, installed())
     if collection.spec.kind != "image" or not collection.spec.classes:
         raise DataError(f"{data} has no labelled pictures, from which features could be learnt")
     word = network or ("lenet" if collection.spec.shape[0] == 1 else "resnet20")
@@ -37,13 +39,12 @@ def train(data: str, out: Path, network: str | None = None, epochs: int = 3, see
         torch.manual_seed(seed)
         module = NETWORKS[word](len(collection.spec.classes))
     _fit(module, collection, epochs, seed)
-    unseen = sources.test_split(data, installed())
-    tested = collection if unseen is None else unseen.open()
+    unseen = sources.held_out(choice, installed())
     safetensors.torch.save_file({name: value.contiguous() for name, value in module.state_dict().items()}, out)
     return {
         "network": word,
-        "accuracy": _accuracy(module, tested),
-        "of": "test" if unseen else "train",
+        "accuracy": _accuracy(module, collection if unseen is None else unseen),
+        "of": "train" if unseen is None else "test",
         "file": str(out),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from .. import built
 from ..config import Choice
 from ..errors import UsageError
+from ..given import Given
 from ..progress import speaks
 from ..registry import Registry, installed
 from ..run import Run
@@ -47,7 +49,7 @@ def evaluate(x: str | Path, asked: Asked) -> list[dict[str, Any]]:
     registry, extractor = installed(), features.load(asked.features)
     made, run = _made(Path(x), asked, registry)
     real, held_out = _real(asked, run, registry)
-    chosen = [registry.make("metric", choice.name, choice.options) for choice in _chosen(asked, made, real, extractor)]
+    chosen = [registry.make("metric", choice.name, choice.options) for choice in _chosen(asked, made, real)]
     looks = any(metric.looks for metric in chosen)
     evidence = Evidence(
         _sample(made, extractor, asked.count, looks),
@@ -61,7 +63,8 @@ def evaluate(x: str | Path, asked: Asked) -> list[dict[str, Any]]:
     results = []
     for metric in chosen:
         _check(metric, evidence)
-        results += [_result(metric, measure, evidence, unseen, extractor) for measure in _measured(metric, evidence)]
+        measures, bounds = _measured(metric, evidence), _bounds(metric, evidence, unseen)
+        results += [_result(metric, measure, evidence, bounds, extractor) for measure in measures]
     if run is not None:
         _keep(run, made, results)
     return results
@@ -72,42 +75,42 @@ def _made(path: Path, asked: Asked, registry: Registry) -> tuple[Source, Run | N
     found = sources.checkpoint_step(path) or (path, None)
     if sources.is_run(found[0]):
         run = Run.open(found[0])
-        device = asked.device if asked.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-        return sources.of_run(run, asked.count or GENERATED, asked.seed, found[1], device), run
+        return sources.of_run(run, asked.count or GENERATED, asked.seed, found[1], asked.device), run
     return _source(str(path), asked, registry), None
 
 
 def _source(text: str, asked: Asked, registry: Registry) -> Source:
     if asked.features == "identity" and text.endswith((".npz", ".npy")):
         return sources.of_features(Path(text))
-    words, part = sources.named(text, registry)
-    return sources.of_collection(words, part.open())
+    return _dataset(Choice.parse_data(text, registry), registry)
 
 
 def _real(asked: Asked, run: Run | None, registry: Registry) -> tuple[Source | None, Source | None]:
     """What it is judged against, and more real samples that nobody trained on."""
     if asked.data and asked.reference:
         raise UsageError("--data and --reference both name what is compared with; give one of them")
-    text = asked.data or asked.reference
-    if text is not None:
-        unseen = sources.test_split(text, registry) if asked.data else None
-        return _source(text, asked, registry), _opened("test", unseen)
+    if asked.reference:
+        return _source(asked.reference, asked, registry), None
+    if asked.data:
+        return _source(asked.data, asked, registry), _held_out(Choice.parse_data(asked.data, registry), registry)
     if run is None:
         return None, None
     choice = run.config.dataset
-    if choice.name == "given":
+    if choice.name == Given.name:
         raise UsageError(f"{run.path} was trained on data given from Python; name what to compare with by --data")
-    words = str(choice)
-    return _opened(words, registry.make("dataset", choice.name, choice.options)), _opened(
-        "test", sources.test_split(words, registry)
-    )
+    return _dataset(choice, registry), _held_out(choice, registry)
 
 
-def _opened(name: str, part: Any | None) -> Source | None:
-    return None if part is None else sources.of_collection(name, part.open())
+def _dataset(choice: Choice, registry: Registry) -> Source:
+    return sources.of_collection(str(choice), sources.opened(choice, registry))
 
 
-def _chosen(asked: Asked, made: Source, real: Source | None, extractor: Extractor) -> list[Choice]:
+def _held_out(choice: Choice, registry: Registry) -> Source | None:
+    unseen = sources.held_out(choice, registry)
+    return None if unseen is None else sources.of_collection("test", unseen)
+
+
+def _chosen(asked: Asked, made: Source, real: Source | None) -> list[Choice]:
     """The measures that were asked for, else those that always make sense."""
     if asked.metrics:
         return [Choice.parse(text) for text in asked.metrics]
@@ -120,7 +123,7 @@ def _chosen(asked: Asked, made: Source, real: Source | None, extractor: Extracto
 
 def _sample(source: Source, extractor: Extractor, count: int | None, looks: bool) -> Sample:
     """Its features, chunk by chunk; real data's are kept, by their content, for the next time."""
-    kept = None if looks or not source.content else _kept(source, extractor)
+    kept = None if looks or not source.content else _kept(source, extractor, count)
     if kept is not None and kept.is_file():
         with numpy.load(kept, allow_pickle=False) as found:
             return Sample(source.name, found["features"], None, found.get("probabilities"))
@@ -132,8 +135,8 @@ def _sample(source: Source, extractor: Extractor, count: int | None, looks: bool
     return Sample(source.name, rows, torch.cat([values for values, _, _ in chunks]) if looks else None, classes)
 
 
-def _kept(source: Source, extractor: Extractor) -> Path:
-    identity = json.dumps([source.content, source.count, extractor.protocol], sort_keys=True)
+def _kept(source: Source, extractor: Extractor, count: int | None) -> Path:
+    identity = json.dumps([source.content, source.first(count), extractor.protocol], sort_keys=True)
     return built.home() / "features" / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
 
 
@@ -152,12 +155,10 @@ def _write(path: Path, rows: numpy.ndarray[Any, Any], classes: numpy.ndarray[Any
 def _shown(source: Source, count: int | None) -> Any:
     from rich.progress import track
 
-    total = min(count or source.count, source.count)
-    chunks = source.chunks(count)
     return track(
-        chunks,
+        source.chunks(count),
         description=source.name,
-        total=-(-total // sources.CHUNK),
+        total=-(-source.first(count) // sources.CHUNK),
         transient=True,
         disable=not speaks(),
         console=_standard_error(),
@@ -201,7 +202,7 @@ def _measured(metric: Any, evidence: Evidence) -> list[Measure]:
 
 
 def _result(
-    metric: Any, measure: Measure, evidence: Evidence, unseen: Sample | None, extractor: Extractor
+    metric: Any, measure: Measure, evidence: Evidence, bounds: dict[str, dict[str, Any]], extractor: Extractor
 ) -> dict[str, Any]:
     made, reference = evidence.made, evidence.reference
     protocol: dict[str, Any] = {"made": made.name, "count": len(made), "seed": evidence.seed, "options": metric.options}
@@ -209,27 +210,28 @@ def _result(
         protocol |= extractor.protocol
     if metric.compares and reference is not None:
         protocol |= {"reference": reference.name, "reference_count": len(reference)}
-        protocol |= _bounds(metric, measure.name, evidence, unseen)
+        protocol |= bounds[measure.name]
     name = f"{measure.name}@{evidence.extractor}" if metric.extracts else measure.name
     interval = None if measure.interval is None else list(measure.interval)
     return {"name": name, "value": measure.value, "interval": interval, "protocol": {**protocol, **measure.protocol}}
 
 
-def _bounds(metric: Any, name: str, evidence: Evidence, unseen: Sample | None) -> dict[str, float]:
-    """What the measure says of real samples: of those that nobody trained on (floor), and of two halves of the
+def _bounds(metric: Any, evidence: Evidence, unseen: Sample | None) -> dict[str, dict[str, Any]]:
+    """What each number is of real samples: of those that nobody trained on (floor), and of two halves of the
     reference, at most as many as were judged (halves: what so few samples cost by themselves)."""
-
-    def value(made: Sample, reference: Sample) -> float:
-        found = metric.measure(evidence.judging(made, reference))
-        return float(next(measure.value for measure in found if measure.name == name))
-
+    bounds: dict[str, dict[str, Any]] = defaultdict(dict)
     reference = evidence.reference
-    assert reference is not None
+    if reference is None or not metric.compares:
+        return bounds
+    if unseen is not None:
+        for measure in metric.measure(evidence.judging(unseen)):
+            bounds[measure.name]["floor"] = float(measure.value)
     order = evidence.random("halves").permutation(len(reference))
     half = min(len(evidence.made), len(reference) // 2)
-    bounds = {} if unseen is None else {"floor": value(unseen, reference)}
     if half > 1:
-        bounds |= {"halves": value(reference.rows(order[:half]), reference.rows(order[-half:])), "halves_count": half}
+        first, second = reference.rows(order[:half]), reference.rows(order[-half:])
+        for measure in metric.measure(evidence.judging(first, second)):
+            bounds[measure.name] |= {"halves": float(measure.value), "halves_count": half}
     return bounds
 
 

@@ -31,8 +31,12 @@ class Source:
     content: str = ""
     game: Any = None
 
+    def first(self, count: int | None) -> int:
+        """How many there are of the first `count`; None asks for all."""
+        return self.count if count is None else min(count, self.count)
+
     def chunks(self, count: int | None = None) -> Iterator[Tensor]:
-        stop = self.count if count is None else min(count, self.count)
+        stop = self.first(count)
         for start in range(0, stop, CHUNK):
             yield self.read(start, min(start + CHUNK, stop))
 
@@ -79,19 +83,17 @@ def _numbers(path: Path) -> numpy.ndarray[Any, Any]:
     return found.reshape(len(found), -1).astype(numpy.float64)
 
 
-def named(text: str, registry: Registry) -> tuple[str, Any]:
-    """A data set as `--data` names it: its words, and the part."""
-    choice = Choice.parse_data(text, registry)
-    return str(choice), registry.make("dataset", choice.name, choice.options)
+def opened(choice: Choice, registry: Registry) -> Collection:
+    collection: Collection = registry.make("dataset", choice.name, choice.options).open()
+    return collection
 
 
-def test_split(text: str, registry: Registry) -> Any | None:
+def held_out(choice: Choice, registry: Registry) -> Collection | None:
     """The part of the data that nobody trains on, where the data set has one besides the part that was named."""
-    choice = Choice.parse_data(text, registry)
     part = registry.make("dataset", choice.name, choice.options)
     if getattr(part, "split", None) != "train":
         return None
-    return registry.make("dataset", choice.name, {**choice.options, "split": "test"})
+    return opened(Choice(choice.name, {**choice.options, "split": "test"}), registry)
 
 
 def is_run(path: Path) -> bool:
