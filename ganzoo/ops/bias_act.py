@@ -91,7 +91,7 @@ def reference_bias_act(
     kind, alpha, gain = _checked(x, b, dim, act, alpha, gain, clamp)
     y = x.to(arithmetic(x))
     if b is not None:
-        y = y + b.to(y.dtype).reshape([-1 if d == dim % x.ndim else 1 for d in range(x.ndim)])
+        y = y + _along(b, y, dim % x.ndim)
     y = kind.function(y, alpha) * gain
     return (y if clamp is None else y.clamp(-clamp, clamp)).to(x.dtype)
 

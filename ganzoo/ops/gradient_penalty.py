@@ -34,9 +34,8 @@ def between(real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
 def reference_between(real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
     """The same in plain PyTorch."""
     _check_pair(real, fake, mix)
-    wide = arithmetic(real)
-    share = mix.to(wide).reshape(-1, *[1] * (real.ndim - 1))
-    return (real.to(wide) + share * (fake.to(wide) - real.to(wide))).to(real.dtype)
+    wide = real.to(arithmetic(real))
+    return (wide + _each(mix, wide) * (fake.to(wide.dtype) - wide)).to(real.dtype)
 
 
 def gradient_penalty(gradient: Tensor, form: str = "two-sided", center: float = 1.0, weight: float = 1.0) -> Tensor:
@@ -47,11 +46,10 @@ def gradient_penalty(gradient: Tensor, form: str = "two-sided", center: float = 
     weight gamma / 2). The derivative is finite everywhere, 0 at a zero gradient.
     Raises ValueError for an unknown form.
     """
-    if form not in FORMS:
-        raise ValueError(f"form is one of {', '.join(FORMS)}, got {form!r}")
+    number = _number(form)
     if not fused(gradient):
         return reference_gradient_penalty(gradient, form, center, weight)
-    value, _ = operators().gradient_penalty(_dense(gradient), FORMS.index(form), float(center), float(weight))
+    value, _ = operators().gradient_penalty(_dense(gradient), number, float(center), float(weight))
     return value
 
 
@@ -59,22 +57,20 @@ def reference_gradient_penalty(
     gradient: Tensor, form: str = "two-sided", center: float = 1.0, weight: float = 1.0
 ) -> Tensor:
     """The same in plain PyTorch."""
-    if form not in FORMS:
-        raise ValueError(f"form is one of {', '.join(FORMS)}, got {form!r}")
-    value, _ = _penalty(gradient, FORMS.index(form), center, weight)
-    return value
-
-
-def _penalty(gradient: Tensor, form: int, center: float, weight: float) -> tuple[Tensor, Tensor]:
-    """The penalties [N], and their derivatives [N] with respect to the squared norms."""
+    number = _number(form)
     squared = gradient.to(arithmetic(gradient)).flatten(1).square().sum(1)
-    if form == 0:
-        return weight * squared, torch.full_like(squared, weight)
+    if number == 0:
+        return weight * squared
     zero = squared == 0
     norm = torch.where(zero, 1, squared).sqrt() * ~zero  # the root's derivative is infinite at 0
     distance = norm - center
-    distance = distance.relu() if form == 2 else distance
-    return weight * distance**2, torch.where(zero, 0, weight * distance / torch.where(zero, 1, norm))
+    return weight * (distance.relu() if number == 2 else distance) ** 2
+
+
+def _number(form: str) -> int:
+    if form not in FORMS:
+        raise ValueError(f"form is one of {', '.join(FORMS)}, got {form!r}")
+    return FORMS.index(form)
 
 
 def _check_pair(real: Tensor, fake: Tensor, mix: Tensor) -> None:

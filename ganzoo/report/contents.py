@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from ..run import Run
+from ..run import Run, json_lines, read_json
 from .command import repeating, spelled
 from .curves import Curve, gather, grouped, number
 
@@ -28,8 +28,8 @@ _SAMPLE = re.compile(r"step-(\d+)\.(png|txt|csv|npz)")
 def contents(run: Run) -> dict[str, Any]:
     """Everything that the page shows; `data` is what its script reads."""
     records = [record for record in run.logged() if isinstance(record, dict)]
-    measures = [_measure(record) for record in lines(run.path / "measures.jsonl") if isinstance(record, dict)]
-    recorded = _recorded(run)
+    measures = [_measure(record) for record in json_lines(run.path / "measures.jsonl") if isinstance(record, dict)]
+    recorded = read_json(run.path / "config.json")
     curves = gather(records)
     charts = [*grouped(curves), *_measured(measures)]
     samples, found = _samples(run)
@@ -53,22 +53,6 @@ def contents(run: Run) -> dict[str, Any]:
         "versions": recorded.get("versions") or {},
         "data": {"charts": packed, "samples": samples[:-1], "last": _without_body(samples)},
     }
-
-
-def lines(path: Path) -> list[Any]:
-    """The values of a file with one JSON value a line. A line that a crash cut short is left out."""
-    found = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found
-
-
-def _recorded(run: Run) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads((run.path / "config.json").read_text())
-    return values
 
 
 def _facts(run: Run, records: list[dict[str, Any]]) -> dict[str, str]:
@@ -209,7 +193,7 @@ def _latest(measures: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _warnings(run: Run, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each warning once, with the steps of its first and last time."""
     found: dict[str, dict[float | None, None]] = {}  # steps in order, each once
-    for step, text in [*_logged_warnings(records), *_warning_lines(lines(run.path / "warnings.jsonl"))]:
+    for step, text in [*_logged_warnings(records), *_warning_lines(json_lines(run.path / "warnings.jsonl"))]:
         found.setdefault(text, {})[number(step)] = None
     return [
         {"text": text, "times": len(steps), "first": next(iter(steps)), "last": next(reversed(steps))}

@@ -7,7 +7,10 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from ganzoo import Architecture, Draws, Networks, Official, Plan, Scores, SizeError, Spec, hookimpl
+from ganzoo import Architecture, Draws, Networks, Official, Plan, Scores, Spec, hookimpl
+from ganzoo_plugins.architectures.stages import stages
+
+_MAKES = "dcgan makes pictures of 16 to 128 px"
 
 
 class Generator(nn.Module):
@@ -86,7 +89,7 @@ class DCGAN(Architecture):
 
     def build(self, spec: Spec, plan: Plan) -> Networks:
         channels, height, width = spec.shape
-        base, doublings = _stages(height, width)
+        base, doublings = stages(height, width, _MAKES)
         norm = self.norm == "batch" or (self.norm == "auto" and "per_sample_scores" not in plan.needs)
         if self.norm == "auto" and not norm:
             plan.notes.append(
@@ -114,21 +117,8 @@ def initialise(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 1.0, 0.02)
 
 
-def _stages(height: int, width: int) -> tuple[tuple[int, int], int]:
-    """The small map's size and how often it doubles: as often as leaves at least 4 pixels a side."""
-    doublings = max(2, (min(height, width) // 4).bit_length() - 1)
-    step = 2**doublings
-    if min(height, width) < 16 or max(height, width) > 128 or height % step or width % step:
-        near = "x".join(str(min(128, max(16, round(side / step) * step))) for side in (height, width))
-        raise SizeError(
-            f"dcgan makes pictures of 16 to 128 px, at this size with sides that are multiples of {step}, "
-            f"not {height}x{width}; try size={near}"
-        )
-    return (height // step, width // step), doublings
-
-
 def _official_networks(config: dict[str, Any]) -> dict[str, nn.Module]:
-    base, doublings = _stages(config["image"], config["image"])
+    base, doublings = stages(config["image"], config["image"], _MAKES)
     generator = Generator(config["nz"], config["ngf"], config["nc"], base, doublings)
     return {"G": generator, "D": Discriminator(config["ndf"], config["nc"], base, doublings, norm=True)}
 

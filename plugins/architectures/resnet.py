@@ -12,9 +12,11 @@ from typing import Any, Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganzoo import Architecture, Draws, Networks, Official, Plan, Scores, SizeError, Spec, hookimpl
+from ganzoo import Architecture, Draws, Networks, Official, Plan, Scores, Spec, hookimpl
+from ganzoo_plugins.architectures.stages import stages
 from ganzoo_plugins.regularizers.spectral_norm import SpectralNorm
 
+_MAKES = "resnet makes pictures of 16 to 128 px (published: 32, 48, 64 and 128)"
 Form = Literal["paper", "mimicry"]
 Pooling = Literal["sum", "mean"]
 
@@ -136,7 +138,7 @@ class ResNet(Architecture):
 
     def build(self, spec: Spec, plan: Plan) -> Networks:
         channels, height, width = spec.shape
-        base, doublings = _stages(height, width)
+        base, doublings = stages(height, width, _MAKES)
         wide, narrow, halvings = _layers(min(height, width), doublings, *self.widths)
         generator = Generator(self.latent_size, wide, channels, base, self.form)
         return Networks.pair(generator, Discriminator(narrow, channels, halvings, self.form, self.pooling))
@@ -155,19 +157,6 @@ class ResNet(Architecture):
             )
             for size in (32, 48, 64, 128)
         )
-
-
-def _stages(height: int, width: int) -> tuple[tuple[int, int], int]:
-    """The small map's size and how often it doubles: as often as leaves at least 4 pixels a side."""
-    doublings = max(2, (min(height, width) // 4).bit_length() - 1)
-    step = 2**doublings
-    if min(height, width) < 16 or max(height, width) > 128 or height % step or width % step:
-        near = "x".join(str(min(128, max(16, round(side / step) * step))) for side in (height, width))
-        raise SizeError(
-            f"resnet makes pictures of 16 to 128 px (published: 32, 48, 64 and 128), at this size with sides that are "
-            f"multiples of {step}, not {height}x{width}; try size={near}"
-        )
-    return (height // step, width // step), doublings
 
 
 def _layers(
@@ -196,7 +185,7 @@ def _initialise(layer: nn.Conv2d | nn.Linear, gain: float) -> None:
 
 def _official_networks(size: int, config: dict[str, Any]) -> dict[str, nn.Module]:
     """The recorded `ngf` and `ndf` are the widths of the widest layer."""
-    base, doublings = _stages(size, size)
+    base, doublings = stages(size, size, _MAKES)
     widest_generator, widest_discriminator, _ = _layers(size, doublings, 1, 1)
     widths = config["ngf"] // max(widest_generator), config["ndf"] // max(widest_discriminator)
     wide, narrow, halvings = _layers(size, doublings, *widths)
