@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Recipe,
         ReconstructionLoss,
         Regularizer,
+        Request,
         Scores,
     )
     from .player import Average, Optimizer, OptimizerName, Player
@@ -51,7 +52,7 @@ _HOMES = {
     "options": "OptionError Size",
     "parts": (
         "AdversarialLoss Architecture Dataset Loss Metric Networks Official Part Plan Procedure Recipe "
-        "ReconstructionLoss Regularizer Scores"
+        "ReconstructionLoss Regularizer Request Scores"
     ),
     "player": "Average Optimizer OptimizerName Player",
     "processes": "mean_over_processes",

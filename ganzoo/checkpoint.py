@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,8 @@ def steps(folder: Path) -> list[int]:
     return sorted(int(match[1]) for entry in folder.iterdir() if (match := _NAME.match(entry.name)))
 
 
-def save(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
-    """Write the checkpoint of a step and remove the oldest beyond `keep` (0 keeps all).
+def save(folder: Path, step: int, state: dict[str, Any], keep: int, spared: Collection[int] = ()) -> Path:
+    """Write the checkpoint of a step and remove the oldest beyond `keep` (0 keeps all), but for those of spared steps.
     Raises RunError; old ones stay whole."""
     target = path_of(folder, step)
     tensors, values = _split(state)
@@ -47,7 +48,8 @@ def save(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
         if not (target.exists() and _checksums(target) == checksums and not _read(target)[1]):
             _put(target, content, json.dumps({"values": values, "sha256": checksums}, indent=1).encode())
         for old in steps(folder)[:-keep] if keep else []:
-            _remove(path_of(folder, old))
+            if old not in spared:
+                _remove(path_of(folder, old))
     except OSError as error:
         left = [found for found in steps(folder) if found != step]
         rest = f"the checkpoint of step {left[-1]} is whole" if left else "there is no earlier checkpoint"

@@ -44,6 +44,12 @@ def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON only.")(command)
 
 
+def _features_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    told = "identity, or a file of weights: FILE, FILE:resize=clean, TRUNK:heads=HEADS."
+    words: dict[str, Any] = {"metavar": "FILE[:OPTIONS]", "default": "identity", "show_default": True}
+    return click.option("--features", help=told, **words)(command)
+
+
 @main.command("list")
 @click.argument("kind", required=False, type=click.Choice(KIND_NAMES))
 @_json_option
@@ -91,6 +97,16 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--save-every", type=click.IntRange(0), default=500, show_default=True, help="Steps; 0: only the last.")
 @click.option("--keep", type=click.IntRange(0), default=3, show_default=True, help="Checkpoints that stay; 0: all.")
 @click.option("--tensorboard", is_flag=True, help="Log for TensorBoard too.")
+@click.option("--on-warning", type=click.Choice(["ignore", "save", "stop"]), default="ignore", show_default=True)
+@click.option("--evaluate-every", type=click.IntRange(0), default=0, help="Steps; measures, and keeps the best.")
+@click.option("--metric", "metrics", multiple=True, metavar="NAME[:OPTIONS]", help="What to measure; may be repeated.")
+@click.option(
+    "--features",
+    default="identity",
+    show_default=True,
+    help="identity, or a file of weights: FILE, FILE:resize=clean, TRUNK:heads=HEADS.",
+)
+@click.option("--count", type=click.IntRange(2), help="Samples that are measured; 10,000 unless given.")
 @click.option("--checkpoint", "checkpoint_step", type=int, metavar="STEP", help="Go on from this step's checkpoint.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder.")
 @click.option("--dry-run", is_flag=True, help="Check that the parts fit, print the whole configuration, and stop.")
@@ -98,8 +114,9 @@ def train(dry_run: bool, **words: Any) -> None:
     """Train a run, or continue it: the same command goes on where it stopped."""
     from .allocator import keep_memory
     from .config import resolve
+    from .metrics.evaluate import Asked
     from .registry import installed
-    from .training import Intervals, checked, execute
+    from .training import Settings, checked, execute
 
     asked = {key: words.pop(key) for key in ("recipe", "arch", "loss", "reg", "no_reg", "procedure", "data")}
     asked |= {key: words.pop(key) for key in ("steps", "batch", "seed", "precision", "init")}
@@ -109,8 +126,8 @@ def train(dry_run: bool, **words: Any) -> None:
         click.echo(json.dumps(config.to_json(), indent=2))
         return
     keep_memory()
-    every = Intervals(words.pop("log_every"), words.pop("sample_every"), words.pop("save_every"), words.pop("keep"))
-    trained = execute(config, every, **words)
+    measuring = Asked(**{name: words.pop(name) for name in ("metrics", "features", "count")})
+    trained = execute(config, Settings(measuring=measuring, **words))
     if trained.stopped_by is not None:
         sys.exit(128 + trained.stopped_by)
     if speaks():
@@ -122,6 +139,7 @@ def train(dry_run: bool, **words: Any) -> None:
 @click.option("--count", type=click.IntRange(1), default=64, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--label", help="A class, by name or number.")
+@click.option("--truncation", type=click.FloatRange(0), default=1.0, show_default=True, help="Less: alike, and better.")
 @click.option("--checkpoint", "step", type=int, metavar="STEP", help="A step's checkpoint instead of the newest.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A .png, .npz, .csv or .txt file.")
@@ -138,7 +156,12 @@ def sample(run: Path, out: Path, **how: Any) -> None:
 @click.option("--metric", "metrics", multiple=True, metavar="NAME[:OPTIONS]", help="What to measure; may be repeated.")
 @click.option("--data", metavar="NAME|PATH[:OPTIONS]", help="Real data to compare with; a run's own unless given.")
 @click.option("--reference", metavar="FOLDER|FILE.npz", help="Other samples to compare with, instead of --data.")
-@click.option("--features", default="identity", show_default=True, help="A file of an extractor's weights.")
+@click.option(
+    "--features",
+    default="identity",
+    show_default=True,
+    help="identity, or a file of weights: FILE, FILE:resize=clean, TRUNK:heads=HEADS.",
+)
 @click.option("--count", type=click.IntRange(2), help="Samples; 10,000 of a run, all of a folder or file.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
@@ -148,7 +171,8 @@ def evaluate(x: Path, as_json: bool, **words: Any) -> None:
     from .metrics.evaluate import Asked, evaluate, report
 
     results = evaluate(x, Asked(**words))
-    click.echo(json.dumps(results, indent=1) if as_json else report(results))
+    if speaks():
+        click.echo(json.dumps(results, indent=1) if as_json else report(results))
 
 
 @main.group()
@@ -261,3 +285,75 @@ def report(run: Path, out: Path | None) -> None:
 
     opened = Run.open(run)
     click.echo(write(opened, out or run / "report.html"))
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN|FOLDER...", type=click.Path(path_type=Path))
+@click.option("--csv", "table", type=click.Path(path_type=Path), metavar="FILE", help="A line for each run too.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="A page too, with curves and samples.")
+@_json_option
+def compare(runs: tuple[Path, ...], table: Path | None, out: Path | None, as_json: bool) -> None:
+    """Runs side by side: what differs, and what was measured, as mean and deviation over seeds."""
+    from .report import comparison, comparison_page, comparison_table
+
+    found = comparison.compare(comparison.runs_of(runs))
+    written = [comparison_table.write_csv(found, table)] if table else []
+    written += [comparison_page.write(found, out)] if out else []
+    if as_json:
+        click.echo(json.dumps(comparison_table.to_json(found), indent=1))
+    else:
+        comparison_table.show(found)
+        for path in written:
+            click.echo(path)
+
+
+@main.command()
+@click.argument("recipe", required=False, metavar="[RECIPE|FILE.toml|config.json]")
+@click.option("--arch", multiple=True, metavar="NAME[:OPTIONS]", help="May be repeated, as all up to --precision.")
+@click.option("--loss", multiple=True, metavar="NAME[:OPTIONS]")
+@click.option("--reg", multiple=True, metavar="NAME[:OPTIONS][+NAME...]|none", help="A set of regularizers to add.")
+@click.option("--procedure", multiple=True, metavar="NAME[:OPTIONS]")
+@click.option("--data", multiple=True, metavar="NAME|PATH[:OPTIONS]")
+@click.option("--batch", multiple=True, type=click.IntRange(1), help="Samples in a batch.")
+@click.option("--precision", multiple=True, type=click.Choice(["fp32", "bf16", "fp16", "fp64"]))
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Runs of each combination.")
+@click.option("--seed", type=int, help="The first of their seeds.")
+@click.option("--steps", type=click.IntRange(1), help="Number of steps of every run.")
+@click.option("--metric", "metrics", multiple=True, metavar="NAME[:OPTIONS]|none", help="What to measure.")
+@click.option(
+    "--features",
+    default="identity",
+    show_default=True,
+    help="identity, or a file of weights: FILE, FILE:resize=clean, TRUNK:heads=HEADS.",
+)
+@click.option("--count", type=click.IntRange(2), help="Samples that are measured; 10,000 unless given.")
+@click.option("--log-every", type=click.IntRange(0), default=50, show_default=True, help="Steps; 0: only the last.")
+@click.option("--sample-every", type=click.IntRange(0), default=500, show_default=True, help="Steps; 0: only the last.")
+@click.option("--save-every", type=click.IntRange(0), default=500, show_default=True, help="Steps; 0: only the last.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="The sweep's folder.")
+def sweep(device: str, out: Path | None, **words: Any) -> None:
+    """Train, measure and compare every combination of what is named; the same command goes on where it stopped."""
+    from .grid import AXES, Grid
+    from .sweep import Measuring, sweep
+
+    axes = {axis: words.pop(axis) for axis in AXES}
+    measuring = Measuring(*(words.pop(name) for name in ("metrics", "features", "count")))
+    training = {name: words.pop(name) for name in ("log_every", "sample_every", "save_every")}
+    swept = sweep(Grid(axes, **words), measuring, training, device, out)
+    if swept.stopped_by is not None:
+        sys.exit(128 + swept.stopped_by)
+    if swept.failed:
+        raise GanzooError(f"{swept.failed} run{'s' if swept.failed > 1 else ''} failed; the same command tries again")
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN|FOLDER...", type=click.Path(path_type=Path))
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; others see it too.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any free one.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="cpu", show_default=True)
+def serve(runs: tuple[Path, ...], host: str, port: int, device: str) -> None:
+    """Runs as live pages in a browser, with an explorer of what their generators make. Ctrl-C ends it."""
+    from .serve import serve
+
+    serve(runs, host, port, device, say=click.echo)

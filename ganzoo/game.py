@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from . import processes
 from .data import Batch, Spec, Stream
 from .draws import Draws, derive, seed_networks
 from .errors import UsageError
-from .parts import Networks, Parts, Plan, Scores
+from .parts import Networks, Parts, Plan, Request, Scores
 from .player import Optimizer, Player
 
+CHUNK = 16  # samples that are made at once
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}
 
 
@@ -273,7 +275,14 @@ class Game:
         """Every number of the last step, read from the device; means over all processes."""
         processes.average_(list(self.noted.values()))
         terms = {name: value for player in self.players.values() for name, value in player.logged.items()}
-        return {name: float(value) for name, value in {**terms, **self.noted}.items()}
+        gradients = {
+            f"gradient/{name}": float(player.gradient)
+            for name, player in self.players.items()
+            if player.gradient is not None
+        }
+        # Where a loss is scaled, a gradient may overflow now and then.
+        finite = {name: value for name, value in gradients.items() if math.isfinite(value)}
+        return {**{name: float(value) for name, value in {**terms, **self.noted}.items()}, **finite}
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on: tensors, and values that JSON can hold."""
@@ -334,11 +343,8 @@ def evaluating(*networks: nn.Module) -> Iterator[None]:
 def sample_latent_generator(
     game: Game,
     generator: nn.Module,
-    count: int,
-    seed: int,
-    label: int | None = None,
+    asked: Request,
     *,
-    chunk: int = 16,
     given: Callable[[Draws, int], Tensor] | None = None,
 ) -> Tensor:
     """Samples of a generator, on the CPU. Sample i depends on the seed and i, not on how many are asked for.
@@ -346,18 +352,19 @@ def sample_latent_generator(
     given: draws what the generator is given, where that is not a latent of the architecture.
     """
     pieces = []
+    skipped = asked.first % CHUNK
     with evaluating(generator), torch.random.fork_rng(devices=[game.device] if game.device.type == "cuda" else []):
-        for start in range(0, count, chunk):
-            draws = Draws(derive(seed, "sample", start), device=game.device)
-            seed_networks(derive(seed, "sample", start, "networks"), game.device)
-            latent = game.latent(chunk, draws) if given is None else given(draws, chunk)
+        for start in range(asked.first - skipped, asked.first + asked.count, CHUNK):
+            draws = Draws(derive(asked.seed, "sample", start), device=game.device)
+            seed_networks(derive(asked.seed, "sample", start, "networks"), game.device)
+            latent = game.latent(CHUNK, draws) if given is None else given(draws, CHUNK)
             classes = len(game.spec.classes)
-            labels = _labels(draws, chunk, classes, label) if classes else None
+            labels = _labels(draws, CHUNK, classes, asked.label) if classes else None
             with game.arithmetic():
-                made = generator(latent, labels)
+                made = game.parts.architecture.sample(generator, latent, labels, asked.truncation)
             # A whole chunk is made and then cut: a network's own noise and rounding depend on how many there are.
-            pieces.append((made.to(game.dtype) if made.is_floating_point() else made)[: count - start].cpu())
-    return torch.cat(pieces)
+            pieces.append((made.to(game.dtype) if made.is_floating_point() else made).cpu())
+    return torch.cat(pieces)[skipped : skipped + asked.count]
 
 
 def _labels(draws: Draws, count: int, classes: int, label: int | None) -> Tensor:

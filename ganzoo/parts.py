@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from .data import Collection, Spec
@@ -99,6 +100,22 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class Request:
+    """Samples that somebody wants of a trained run. Sample i depends on the seed and i, not on how many are wanted.
+
+    count: how many. label: the class of all of them; None draws classes. first: the number of the first of them.
+    truncation: how far from the middle of the latent space they may be; 1 is everywhere, less is more alike and better
+    (see the architecture's `sample`).
+    """
+
+    count: int = 64
+    seed: int = 0
+    label: int | None = None
+    first: int = 0
+    truncation: float = 1.0
+
+
+@dataclass(frozen=True)
 class Official:
     """How the official network of a recorded file (see parity.py) is rebuilt with this architecture.
 
@@ -128,10 +145,29 @@ class Architecture(Part):
         """`count` latents for its generator (architectures that offer `latent_generator`)."""
         raise NotImplementedError
 
+    def sample(self, network: nn.Module, latent: Tensor, label: Tensor | None, truncation: float = 1.0) -> Tensor:
+        """What a generator makes of latents when it is sampled. truncation: of what the latents are or become.
+
+        Here: normal latents are moved to where |z| is at most 2 truncation (Brock et al. 2018, arXiv:1809.11096,
+        section 3.1, by the quantiles in place of drawing again); 1 leaves them as they are. An architecture whose
+        latents are of another kind, or that maps them first, says what it does.
+        """
+        made: Tensor = network(latent if truncation == 1 else truncated_normal(latent, 2 * truncation), label)
+        return made
+
     @classmethod
     def official(cls) -> Iterable[Official]:
         """Recordings of official networks that this architecture can rebuild."""
         return ()
+
+
+def truncated_normal(latent: Tensor, limit: float) -> Tensor:
+    """Standard normal numbers as numbers of the same distribution cut at +-limit: the same quantiles of it."""
+    if limit <= 0:
+        return torch.zeros_like(latent)
+    below = torch.special.ndtr(torch.tensor(-limit, dtype=torch.float64))
+    share = below + torch.special.ndtr(latent.double()) * (1 - 2 * below)
+    return torch.special.ndtri(share.to(latent.device)).clamp(-limit, limit).to(latent.dtype)
 
 
 class Loss(Part):
@@ -235,9 +271,14 @@ class Procedure(Part):
         """The moves of a step, in order. What follows a `yield` runs after the move was made."""
         raise NotImplementedError
 
-    def sample(self, game: Game, count: int, seed: int, label: int | None = None) -> Tensor:
-        """`count` samples `[count, *spec.shape]`, a function of the seed; it changes nothing and needs no data."""
+    def sample(self, game: Game, asked: Request) -> Tensor:
+        """The samples asked for, `[count, *spec.shape]`, a function of the request; it changes nothing and needs no
+        data."""
         raise NotImplementedError
+
+    def sampling_network(self, game: Game) -> nn.Module:
+        """The network that `sample` uses, for measures that give it latents of their own."""
+        return game.networks.generator
 
     def state(self) -> dict[str, Any]:
         """Tensors and JSON values that neither networks nor players hold (pools, averages, latents)."""
@@ -280,16 +321,29 @@ class Metric(Part):
     extracts: it reads features, so its numbers carry the extractor's name. compares: it needs real samples.
     classifies: it needs the extractor's class probabilities. looks: it needs the samples themselves, not only their
     features. asks: it needs a trained run's generator. resamples: how many bootstrap rounds give its intervals (0: it
-    has none, or gives its own).
+    has none, or gives its own). larger_is_better, smaller_is_better: the names of its numbers of which that is so;
+    where runs are compared, the best of them is marked. standard: the field's words for its numbers, by name, such as
+    {"frechet": "FID"}, if its options are those that the word stands for; they are so called over the features that the
+    word stands for.
     """
 
     kind = "metric"
+    standard: Mapping[str, str] = {}
     extracts: ClassVar[bool] = True
     compares: ClassVar[bool] = True
     classifies: ClassVar[bool] = False
     looks: ClassVar[bool] = False
     asks: ClassVar[bool] = False
     resamples: ClassVar[int] = 0
+    larger_is_better: ClassVar[tuple[str, ...]] = ()
+    smaller_is_better: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def better(cls, name: str) -> str | None:
+        """Whether a number of this name is better when it is `larger` or `smaller`, or None."""
+        if name in cls.larger_is_better:
+            return "larger"
+        return "smaller" if name in cls.smaller_is_better else None
 
     def measure(self, evidence: Evidence) -> list[Measure]:
         """The numbers. Raises UsageError where the evidence is of the wrong kind or too little."""

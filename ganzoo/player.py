@@ -78,6 +78,7 @@ class Player:
         self.device = next(iter(self.parameters.values())).device
         self.scaler = torch.amp.GradScaler(self.device.type) if loss_scaling else None
         self.logged: dict[str, Tensor] = {}  # the terms of its last move, detached
+        self.gradient: Tensor | None = None  # the norm of its last move's gradient, before it was clipped
         self.may_wait = self.device.type == "cpu"  # reading a number from a GPU stops it; from a CPU it is free
         self._moved = True
         # By the names of what was watched: the step at which something was not finite (0: never), and what was finite.
@@ -111,9 +112,9 @@ class Player:
         # Terms travel with the gradients: what is logged, and what is refused, is the same in every process.
         processes.average_([*gradients, *self.logged.values()])
         norms = torch.stack(torch._foreach_norm(gradients))
+        self.gradient = norms.norm()
         if self.clip_norm is not None:
-            factor = (self.clip_norm / (norms.norm() + 1e-6)).clamp(max=1.0)
-            torch._foreach_mul_(gradients, factor)
+            torch._foreach_mul_(gradients, (self.clip_norm / (self.gradient + 1e-6)).clamp(max=1.0))
         self._move(step, list(found), norms)
         self.optimizer.zero_grad(set_to_none=True)
         if self.after is not None:
@@ -159,7 +160,8 @@ class Player:
         culprits = [*terms[:3], *[name for name in bad if name not in terms][:1]]
         raise NonFiniteError(
             f"step {step}: {' and '.join(culprits)} became infinite or not a number. "
-            "The update was not applied and nothing was saved after it"
+            "The update was not applied and nothing was saved after it; a lower rate, a limit on the gradient "
+            "(--procedure adversarial:clip_norm=1) or --precision fp32 may help"
         )
 
     def _place(self, moment: str) -> torch.device:

@@ -64,6 +64,15 @@ def from_first(value: Any) -> Any:
     return box[0]
 
 
+def gathered(value: Any) -> list[Any]:
+    """Every process's value, in the order of their ranks, in all of them."""
+    if world() == 1:
+        return [value]
+    found: list[Any] = [None] * world()
+    distributed.all_gather_object(found, value)
+    return found
+
+
 def any_of(flag: bool) -> bool:
     """Whether the flag is set in any process."""
     if world() == 1:

@@ -42,7 +42,9 @@ class Progress:
 
     def show(self, record: dict[str, Any], steps: int, batch: int) -> None:
         """A logged step."""
-        numbers = "  ".join(f"{name} {value:.4g}" for name, value in record.items() if "/" in name)
+        numbers = "  ".join(
+            f"{name} {value:.4g}" for name, value in record.items() if "/" in name and not name.startswith("gradient/")
+        )
         rate = record["samples_per_second"]
         if self._bar is not None:
             self._bar.update(self._task, completed=record["step"], rate=f"{rate:.0f} samples/s", numbers=numbers)

@@ -21,7 +21,7 @@ from .data import Collection, Spec
 from .errors import RunError, UsageError
 from .game import Game
 from .options import close
-from .parts import Parts
+from .parts import Parts, Request
 from .registry import Registry, installed
 
 
@@ -66,7 +66,7 @@ class Run:
         }
         try:
             path.mkdir(parents=True, exist_ok=True)
-            _write_whole(path / "config.json", json.dumps(recorded, indent=2) + "\n")
+            write_whole(path / "config.json", json.dumps(recorded, indent=2) + "\n")
         except OSError as error:
             raise RunError(f"cannot write to {path}: {error.strerror or error}") from None
 
@@ -94,21 +94,33 @@ class Run:
         game.load(state)
         if first:
             checkpoint.set_aside_damaged(self.checkpoints, game.step)
-            self._forget_log_after(game.step)
+            for name in ("log.jsonl", "warnings.jsonl"):
+                self._forget_after(game.step, name)
         return float(state["seconds"])
 
     def save(self, game: Game, seconds: float, keep: int) -> None:
         if processes.rank() == 0:
-            checkpoint.save(self.checkpoints, game.step, {**game.state(), "seconds": seconds}, keep)
+            best = self.best()
+            spared = set() if best is None else {best["step"]}
+            checkpoint.save(self.checkpoints, game.step, {**game.state(), "seconds": seconds}, keep, spared)
 
-    def log(self, record: dict[str, Any]) -> None:
-        if processes.rank():
+    def best(self) -> dict[str, Any] | None:
+        """The step, name and value of the best number that was measured while it trained, if one was."""
+        path = self.path / "best.json"
+        return read_json(path) if path.exists() else None
+
+    def append(self, name: str, records: list[dict[str, Any]]) -> None:
+        """Add lines to one of the run's files of JSON lines."""
+        if processes.rank() or not records:
             return
         try:
-            with (self.path / "log.jsonl").open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            with (self.path / name).open("a") as file:
+                file.write("".join(json.dumps(record) + "\n" for record in records))
         except OSError as error:
-            raise RunError(f"cannot write {self.path / 'log.jsonl'}: {error.strerror or error}") from None
+            raise RunError(f"cannot write {self.path / name}: {error.strerror or error}") from None
+
+    def log(self, record: dict[str, Any]) -> None:
+        self.append("log.jsonl", [record])
 
     def logged(self) -> list[dict[str, Any]]:
         """Every logged step, oldest first. A line that a crash cut short is left out."""
@@ -119,7 +131,7 @@ class Run:
         path = self.path / "samples" / f"step-{game.step:08d}{samples.preview(self.spec)}"
         if processes.rank():
             return path
-        made = game.procedure.sample(game, count, self.config.seed)
+        made = game.procedure.sample(game, Request(count, self.config.seed))
         samples.write(path, game.parts.dataset.decode(made, self.spec), self.spec)
         return path
 
@@ -132,11 +144,12 @@ class Run:
         label: int | str | None = None,
         step: int | None = None,
         device: str = "cpu",
+        truncation: float = 1.0,
     ) -> Tensor:
         """Samples `[count, *spec.shape]` of the newest checkpoint (or of a step's):
         sample i depends on seed and i alone."""
         game = self.game(step, device)
-        return game.procedure.sample(game, count, seed, self.label_index(label))
+        return game.procedure.sample(game, Request(count, seed, self.label_index(label), truncation=truncation))
 
     def write(
         self,
@@ -146,12 +159,13 @@ class Run:
         label: int | str | None = None,
         step: int | None = None,
         device: str = "auto",
+        truncation: float = 1.0,
     ) -> None:
         """Samples as a file; the suffix says in which form (see samples.py)."""
         path, index = Path(path), self.label_index(label)
         samples.check_suffix(path, self.spec)
         game = self.game(step, device)
-        made = game.procedure.sample(game, count, seed, index)
+        made = game.procedure.sample(game, Request(count, seed, index, truncation=truncation))
         labels = None if index is None else [index] * count
         samples.write(path, game.parts.dataset.decode(made, self.spec), self.spec, labels)
 
@@ -193,15 +207,15 @@ class Run:
         game.load(checkpoint.load(self.checkpoints, step))
         return game
 
-    def _forget_log_after(self, step: int) -> None:
-        """Drop what was logged after the checkpoint that the run goes on from; it will be logged again."""
-        records = self.logged()
-        kept = [record for record in records if record["step"] <= step]
-        if len(kept) < len(records) or (self.path / "log.jsonl").exists():
-            _write_whole(self.path / "log.jsonl", "".join(json.dumps(record) + "\n" for record in kept))
+    def _forget_after(self, step: int, name: str) -> None:
+        """Drop what was told after the checkpoint that the run goes on from; it will be told again."""
+        kept = [record for record in json_lines(self.path / name) if record["step"] <= step]
+        if (self.path / name).exists():
+            write_whole(self.path / name, "".join(json.dumps(record) + "\n" for record in kept))
 
 
-def _write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that at any moment the old or the new one is there."""
     aside = path.with_name(f".{path.name}.writing")
     with aside.open("w") as file:
         file.write(text)

@@ -25,6 +25,7 @@ from .data import Collection, Spec
 from .describe import summary
 from .errors import DataError, Mismatch, SizeError, UsageError
 from .metrics.evidence import Evidence, Sample
+from .metrics.features import identity
 from .options import Option, Size, bind, close, schema, to_json
 from .parts import Recipe, Regularizer
 from .registry import Entry, Registry, installed
@@ -228,7 +229,7 @@ def _check_metric(registry: Registry, entry: Entry) -> str:
     modes = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
     spec = Spec("points", (2,), ("left", "right"), encoding={"modes": modes.tolist(), "deviation": 0.1})
     made, real = (_cloud(name, modes, seed) for seed, name in enumerate(("made", "real")))
-    found = metric.measure(Evidence(made, real, spec))
+    found = metric.measure(Evidence(made, real, spec, distance=identity().distance, perceptual=True))
     for measure in found:
         if not (measure.name and math.isfinite(measure.value)):
             raise problem_of(entry, f"its number '{measure.name}' is {measure.value} of two small clouds of points")

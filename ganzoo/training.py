@@ -16,23 +16,45 @@ import torch
 from . import capabilities, checkpoint, processes
 from .config import Config, resolve, short_hash
 from .data import Collection, Stream
-from .errors import DataError, RunError, SizeError, UsageError
+from .detectors import Watch
+from .errors import DataError, NonFiniteError, RunError, SizeError, UsageError
 from .game import PRECISIONS, Game
 from .given import Given
-from .parts import Parts
+from .metrics.during import During
+from .metrics.evaluate import Asked
+from .parts import Parts, Request
 from .progress import Progress
 from .registry import Registry, installed
 from .run import Run
 
+ON_WARNING = ("ignore", "save", "stop")
+
 
 @dataclass
-class Intervals:
-    """What happens every how many steps; 0 is never, save at the end. keep: how many checkpoints stay (0: all)."""
+class Settings:
+    """How a run is trained and kept. None of it is part of what the run is.
 
-    log: int = 50
-    sample: int = 500
-    save: int = 500
+    log_every, sample_every, save_every: steps; 0 is never, save at the end. keep: how many checkpoints stay (0: all).
+    on_warning: what a sign of the run's death leads to: a line alone (ignore), a checkpoint too (save), or the end of
+    the run (stop). evaluate_every: steps; 0 is never. measuring: what is evaluated then.
+    """
+
+    device: str = "auto"
+    workers: int | None = None
+    log_every: int = 50
+    sample_every: int = 500
+    save_every: int = 500
     keep: int = 3
+    tensorboard: bool = False
+    on_warning: str = "ignore"
+    evaluate_every: int = 0
+    measuring: Asked = field(default_factory=Asked)
+    out: str | Path | None = None
+    checkpoint_step: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.on_warning not in ON_WARNING:
+            raise UsageError(f"--on-warning is one of {', '.join(ON_WARNING)}, got {self.on_warning}")
 
 
 @dataclass
@@ -72,6 +94,11 @@ def train(
     save_every: int = 500,
     keep: int = 3,
     tensorboard: bool = False,
+    on_warning: str = "ignore",
+    evaluate_every: int = 0,
+    metric: str | Sequence[str] = (),
+    features: str = "identity",
+    count: int | None = None,
     out: str | Path | None = None,
     checkpoint: int | None = None,
     quiet: bool = False,
@@ -97,9 +124,21 @@ def train(
     }
     dataset = None if named or data is None else Given(data)
     config = resolve(installed(), given, dataset)
-    every = Intervals(log_every, sample_every, save_every, keep)
-    progress = Progress(quiet)
-    trained = execute(config, every, dataset, device, workers, tensorboard, out, checkpoint, progress)
+    settings = Settings(
+        device,
+        workers,
+        log_every,
+        sample_every,
+        save_every,
+        keep,
+        tensorboard,
+        on_warning,
+        evaluate_every,
+        Asked((metric,) if isinstance(metric, str) else tuple(metric), features=features, count=count),
+        out,
+        checkpoint,
+    )
+    trained = execute(config, settings, dataset, Progress(quiet))
     if trained.stopped_by == signal.SIGINT:
         raise KeyboardInterrupt
     return trained.run
@@ -114,36 +153,14 @@ def checked(config: Config, registry: Registry, dataset: Any = None) -> Parts:
     return parts
 
 
-def execute(
-    config: Config,
-    every: Intervals,
-    dataset: Any = None,
-    device: str = "auto",
-    workers: int | None = None,
-    tensorboard: bool = False,
-    out: str | Path | None = None,
-    checkpoint_step: int | None = None,
-    progress: Progress | None = None,
-) -> Trained:
+def execute(config: Config, settings: Settings, dataset: Any = None, progress: Progress | None = None) -> Trained:
     """Open the data, build the networks, open the run folder, and play."""
-    progress = progress or Progress()
-    registry = installed()
-    parts = checked(config, registry, dataset)
-    with processes.joined(_device(device, config.precision)) as where:
-        return _execute(config, parts, every, where, workers, tensorboard, out, checkpoint_step, progress)
+    parts = checked(config, installed(), dataset)
+    with processes.joined(device_for(settings.device, config.precision)) as where:
+        return _execute(config, parts, settings, where, progress or Progress())
 
 
-def _execute(
-    config: Config,
-    parts: Parts,
-    every: Intervals,
-    where: torch.device,
-    workers: int | None,
-    tensorboard: bool,
-    out: str | Path | None,
-    checkpoint_step: int | None,
-    progress: Progress,
-) -> Trained:
+def _execute(config: Config, parts: Parts, settings: Settings, where: torch.device, progress: Progress) -> Trained:
     if config.batch % processes.world():
         raise UsageError(
             f"a batch of {config.batch} cannot be shared among {processes.world()} processes; change --batch"
@@ -153,17 +170,18 @@ def _execute(
         progress.say(note)
     capabilities.require(parts, installed(), collection.spec.offers)
     with torch.random.fork_rng(devices=[]):  # a caller's own random numbers stay as they were
-        game = build(config, parts, collection, where, workers)
+        game = build(config, parts, collection, where, settings.workers)
         for note in game.plan.notes:
             progress.say(note)
-        run = Run.begin(Path(out) if out else _default_folder(config, parts, collection), config, parts, collection)
-        seconds = run.restore(game, checkpoint_step)
+        folder = Path(settings.out) if settings.out else _default_folder(config, parts, collection)
+        run = Run.begin(folder, config, parts, collection)
+        seconds = run.restore(game, settings.checkpoint_step)
         if game.step:
             progress.say(f"continuing {run.path} after step {game.step}")
         elif config.init:
             progress.say(initialise(game, config.init))
         try:
-            return play(game, run, config.steps, every, seconds, progress, tensorboard)
+            return play(game, run, seconds, Between(game, run, settings, collection, progress))
         except RuntimeError as error:
             if "DataLoader worker" in str(error):  # torch has no type of error for it
                 raise DataError(
@@ -202,7 +220,7 @@ def build(
         device=device,
         precision=config.precision,
     )
-    made = tuple(parts.procedure.sample(game, 2, config.seed).shape)
+    made = tuple(parts.procedure.sample(game, Request(2, config.seed)).shape)
     if made != (2, *collection.spec.shape):
         name = parts.architecture.name
         raise SizeError(
@@ -231,44 +249,94 @@ class Pace:
         return {"step": game.step, **rate, **game.numbers()}
 
 
-def play(
-    game: Game, run: Run, steps: int, every: Intervals, seconds: float, progress: Progress, tensorboard: bool = False
-) -> Trained:
-    """The loop: moves, log, sample, save; ends after the last step, or after the one in which a signal came."""
+class Between:
+    """What happens between steps: log, look for signs of death, measure, sample, save."""
+
+    def __init__(self, game: Game, run: Run, settings: Settings, collection: Collection, progress: Progress):
+        self.game, self.run, self.settings, self.progress = game, run, settings, progress
+        self.picture: Path | None = None
+        self.writer = _tensorboard(run.path) if settings.tensorboard else None
+        self.during = During(run, collection, settings.measuring) if settings.evaluate_every else None
+        self.watch = Watch(game, collection, settings.log_every) if processes.rank() == 0 else None
+        if self.watch is not None:
+            self.watch.remember(run.logged())
+
+    def after(self, last: bool, pace: Pace) -> bool:
+        """Do what is due after a step; whether a warning is to end the run."""
+        log, sample, save, measure = (last or self._due(what) for what in ("log", "sample", "save", "evaluate"))
+        if log or sample or save:
+            self._look()
+        warned = log and self._log(pace)
+        ends = warned and self.settings.on_warning == "stop"
+        best = measure and self._measure()
+        if sample or ends:
+            self.picture = self.run.write_samples(self.game)
+        if save or ends or best or (warned and self.settings.on_warning == "save"):
+            self.run.save(self.game, pace.seconds, self.settings.keep)
+        return ends
+
+    def _due(self, what: str) -> bool:
+        every: int = getattr(self.settings, f"{what}_every")
+        return every > 0 and self.game.step % every == 0
+
+    def _look(self) -> None:
+        """Raise NonFiniteError if a move was refused, and leave a warning in the run."""
+        try:
+            self.game.look()
+        except NonFiniteError as error:
+            self._warn([str(error)])
+            raise
+
+    def _log(self, pace: Pace) -> bool:
+        """Log a step; whether there are signs of death in it, in all processes."""
+        record, found = pace.record(self.game), []
+        if self.watch is not None:
+            record |= self.watch.numbers(self.game)
+            found = self.watch.look(record)
+        self.run.log(record)
+        _write_scalars(self.writer, record)
+        self.progress.show(record, self.game.steps, self.game.batch)
+        self._warn(found)
+        return processes.any_of(bool(found))
+
+    def _warn(self, sentences: list[str]) -> None:
+        self.run.append("warnings.jsonl", [{"step": self.game.step, "warning": told} for told in sentences])
+        for told in sentences:
+            self.progress.say(f"warning at step {self.game.step}: {told}")
+
+    def _measure(self) -> bool:
+        """Whether this is the best step so far."""
+        if self.during is None:
+            return False
+        told, best = self.during.measure(self.game)
+        self.progress.say(told)
+        return best
+
+
+def play(game: Game, run: Run, seconds: float, between: Between) -> Trained:
+    """The loop; it ends after the last step, or after the one in which a signal came or a warning that ends it."""
+    steps, progress = game.steps, between.progress
     if game.step >= steps:
         progress.say(f"{run.path} already has {game.step} steps; for more say --steps with a larger number")
         return Trained(run, run.write_samples(game), None)
-    writer = _tensorboard(run.path) if tensorboard else None
-    picture, pace = None, Pace(seconds, game.step)
+    pace, ends = Pace(seconds, game.step), False
     progress.start(game.step, steps)
     try:
         with listening() as stop:
-            for step in range(game.step + 1, steps + 1):
-                game.play(step)
-                last = processes.any_of(step == steps or stop.signal is not None)
-                log, sample, save = (last or _due(step, interval) for interval in (every.log, every.sample, every.save))
-                if log or sample or save:
-                    game.look()
-                if log:
-                    record = pace.record(game)
-                    run.log(record)
-                    progress.show(record, steps, game.batch)
-                    _write_scalars(writer, record)
-                if sample:
-                    picture = run.write_samples(game)
-                if save:
-                    run.save(game, pace.seconds, every.keep)
-                progress.advance(step)
-                if last:
-                    break
+            while game.step < steps and not ends:
+                game.play(game.step + 1)
+                last = processes.any_of(game.step == steps or stop.signal is not None)
+                ends = between.after(last, pace) or last
+                progress.advance(game.step)
     finally:
         progress.stop()
     if game.step == steps:
-        return Trained(run, picture, None)
-    assert stop.signal is not None
+        return Trained(run, between.picture, None)
+    if stop.signal is None:
+        raise RunError(f"stopped by a warning after step {game.step}; saved. The same command goes on from there")
     name = signal.Signals(stop.signal).name
     progress.say(f"stopped by {name} after step {game.step}; saved. The same command goes on from there")
-    return Trained(run, picture, stop.signal)
+    return Trained(run, between.picture, stop.signal)
 
 
 def initialise(game: Game, source: str) -> str:
@@ -290,10 +358,6 @@ def initialise(game: Game, source: str) -> str:
         )
     game.procedure.start(game)  # averages start from the new weights
     return f"took {taken} of {total} tensors from {source}"
-
-
-def _due(step: int, every: int) -> bool:
-    return every > 0 and step % every == 0
 
 
 @contextmanager
@@ -318,7 +382,8 @@ def listening() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
-def _device(name: str, precision: str) -> torch.device:
+def device_for(name: str, precision: str) -> torch.device:
+    """The device of this name (auto, cpu, cuda). Raises UsageError if it is not there or has not this precision."""
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise UsageError("--device cuda: no CUDA device is visible to torch; use --device cpu")

@@ -21,7 +21,7 @@ from .data import Collection
 from .errors import DataError, GanzooError, Mismatch, SizeError
 from .game import Game, Move
 from .options import schema
-from .parts import AdversarialLoss, Scores
+from .parts import AdversarialLoss, Request, Scores
 from .registry import Entry, Registry
 from .training import build
 
@@ -153,7 +153,7 @@ def _watch(game: Game, problem: Callable[[str], CheckError]) -> None:
 def _check_samples(game: Game, problem: Callable[[str], CheckError]) -> None:
     """Samples have the data's shape, are a function of the seed, and taking them changes nothing."""
     before = _flat(game.state())
-    first, second = (game.procedure.sample(game, 3, 0) for _ in range(2))
+    first, second = (game.procedure.sample(game, Request(3)) for _ in range(2))
     wanted = (3, *game.spec.shape)
     if tuple(first.shape) != wanted:
         raise problem(f"samples have the shape {list(first.shape)} instead of {list(wanted)}")
@@ -161,6 +161,9 @@ def _check_samples(game: Game, problem: Callable[[str], CheckError]) -> None:
         raise problem("samples are not finite")
     if not torch.equal(first, second):
         raise problem("the same seed gave different samples; draw with game.latent or ganzoo.Draws")
+    later = game.procedure.sample(game, Request(2, first=1))
+    if not torch.equal(first[1:], later):
+        raise problem("sample i depends on which samples were asked for; hand the request on, with its `first`")
     if different := _difference(before, _flat(game.state())):
         raise problem(f"taking samples changed {different}")
 

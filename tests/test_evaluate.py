@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+import sys
 
 import numpy
 import pytest
@@ -13,6 +15,7 @@ from ganzoo.errors import UsageError
 from ganzoo.metrics import features
 from ganzoo.metrics.evaluate import Asked, evaluate
 
+SMALL = ("--arch", "dcgan:width=4", "--data", "digits:size=16", "--batch", 16, "--sample-every", 0)
 FIELDS = {"name", "value", "interval", "protocol"}
 
 
@@ -132,3 +135,82 @@ def test_mnist_test_against_train_with_lenet(real_data, tmp_path):
     numpy.savez(tmp_path / "noise.npz", samples=numpy.zeros((16, 32, 32, 1), dtype=numpy.uint8))
     (found,) = evaluate(tmp_path / "noise.npz", asked)
     assert found["protocol"]["floor"] == pytest.approx(1.3, abs=0.3)
+
+
+def test_two_processes_measure_what_one_does(tmp_path, ganzoo):
+    """The samples of a run are made, and features taken, in shares; the numbers are the same ones."""
+    from subprocess import run as run_process
+
+    from conftest import environment
+
+    ganzoo("train", *SMALL, "--steps", 2, "--out", "run")
+    words = ("evaluate", "run", "--count", 600, "--seed", 3, "--device", "cpu", "--json")
+    words += ("--metric", "frechet", "--metric", "density-coverage", "--metric", "memorisation")
+    alone = json.loads(ganzoo(*words).stdout)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "-m", "ganzoo", *map(str, words)]
+    both = run_process(
+        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False, timeout=300
+    )
+    assert both.returncode == 0, both.stderr
+    assert json.loads(both.stdout) == alone
+    assert len((tmp_path / "run" / "measures.jsonl").read_text().splitlines()) == 2 * len(alone)
+
+
+def test_the_nearest_training_samples_are_a_picture_in_the_page(tmp_path, ganzoo):
+    ganzoo("train", *SMALL, "--steps", 2, "--out", "run")
+    told = json.loads(ganzoo("evaluate", "run", "--count", 64, "--metric", "memorisation", "--json").stdout)
+    name = told[0]["protocol"]["picture"]
+    picture = (tmp_path / "run" / "pictures" / name).read_bytes()
+    ganzoo("report", "run")
+    assert base64.b64encode(picture).decode() in (tmp_path / "run" / "report.html").read_text()
+
+
+def stacked_mnist(folder, count=64):
+    """A small MNIST in its own form, and the folder's words."""
+    random = numpy.random.default_rng(0)
+    folder.mkdir()
+    for part, size in (("train", count), ("t10k", 16)):
+        pixels = random.integers(0, 256, (size, 28, 28), dtype=numpy.uint8)
+        head = bytes((0, 0, 8, 3)) + b"".join(int(n).to_bytes(4, "big") for n in pixels.shape)
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(head + pixels.tobytes())
+        labels = (numpy.arange(size) % 10).astype(numpy.uint8)
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(
+            bytes((0, 0, 8, 1)) + size.to_bytes(4, "big") + labels.tobytes()
+        )
+    return f"stacked-mnist:path={folder}"
+
+
+def test_stacked_digits_are_three_of_the_set_and_classified_one_by_one(tmp_path):
+    import safetensors.torch
+
+    from ganzoo.config import Choice
+    from ganzoo.registry import installed
+
+    word = stacked_mnist(tmp_path / "mnist")
+    choice = Choice.parse(word + ",count=500")
+    stacked = installed().make("dataset", choice.name, choice.options).open()
+    single = installed().make("dataset", "mnist", {"path": str(tmp_path / "mnist")}).open()
+    assert stacked.spec.shape == (3, 32, 32) and len(stacked) == 500
+    digits = single.fetch(list(range(len(single)))).sample[:, 0]
+    batch = stacked.fetch([7, 3])
+    for picture, chosen in zip(batch.sample, stacked.chosen[[7, 3]], strict=True):
+        assert torch.equal(picture, digits[chosen])
+    again = installed().make("dataset", choice.name, choice.options).open()
+    assert torch.equal(again.fetch([7, 3]).sample, batch.sample) and again.fingerprint() == stacked.fingerprint()
+
+    network = features.NETWORKS["lenet"](10)
+    safetensors.torch.save_file(network.state_dict(), tmp_path / "lenet.safetensors")
+    asked = Asked(metrics=["modes"], data=word + ",count=500", features=str(tmp_path / "lenet.safetensors"))
+    numpy.savez(tmp_path / "made.npz", samples=((batch.sample + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy())
+    rows = {row["name"]: row for row in evaluate(tmp_path / "made.npz", asked)}
+    assert rows["modes"]["protocol"]["known"] == 1000 and 1 <= rows["modes"]["value"] <= 2
+    assert rows["modes"]["protocol"]["channels"] == "one by one"
+
+
+def test_real_stacked_digits_have_nearly_all_modes(real_data, tmp_path):
+    word = f"stacked-mnist:path={real_data / 'mnist'},split=test,count=5000"
+    weights = str(real_data / "weights" / "mnist_lenet_0.991.pth")
+    rows = {row["name"]: row["value"] for row in evaluate(word, Asked(metrics=["modes"], features=weights, data=word))}
+    assert rows["modes"] > 970  # 1000 (1 - (999/1000)^5000) = 993 of 5,000 in equal shares
+    assert rows["reverse_kl"] < 0.25  # (1000 - 1) / (2 * 5000) = 0.1 from the count alone

@@ -27,7 +27,7 @@ from PIL import Image
 from torch import Tensor
 
 import ganzoo
-from ganzoo import Mismatch, capabilities, checkpoint
+from ganzoo import Mismatch, Request, capabilities, checkpoint
 from ganzoo.config import Choice, Config, resolve
 from ganzoo.data import Collection, Stream
 from ganzoo.describe import summary
@@ -445,7 +445,7 @@ def test_two_finite_steps_that_sampling_does_not_disturb(combination, opened):
         watch_step(watched, step)
         watched.look()
         assert all(map(math.isfinite, watched.numbers().values())), watched.numbers()
-        samples = watched.procedure.sample(watched, 3, seed=step)
+        samples = watched.procedure.sample(watched, Request(3, seed=step))
         assert samples.shape == (3, *watched.spec.shape)
         assert torch.isfinite(samples).all()
         plain.play(step)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy
 import torch
+from torch import Tensor
 
-from .. import built
+from .. import built, processes, samples
 from ..config import Choice
+from ..data import Spec
 from ..errors import UsageError
 from ..given import Given
 from ..progress import speaks
@@ -22,7 +26,7 @@ from ..registry import Registry, installed
 from ..run import Run
 from . import features, sources
 from .evidence import Evidence, Measure, Sample
-from .features import Extractor
+from .extractor import Extractor, by_channel
 from .sources import Source
 
 GENERATED = 10_000  # samples of a run, unless --count says otherwise
@@ -46,28 +50,78 @@ def evaluate(x: str | Path, asked: Asked) -> list[dict[str, Any]]:
 
     Raises UsageError where the measures that were asked for cannot be taken of it.
     """
-    registry, extractor = installed(), features.load(asked.features)
-    made, run = _made(Path(x), asked, registry)
-    real, held_out = _real(asked, run, registry)
-    chosen = [registry.make("metric", choice.name, choice.options) for choice in _chosen(asked, made, real)]
-    looks = any(metric.looks for metric in chosen)
-    evidence = Evidence(
-        _sample(made, extractor, asked.count, looks),
-        None if real is None else _sample(real, extractor, None, looks),
-        (real or made).spec,
-        extractor.name,
-        asked.seed,
-        made.game,
-    )
-    unseen = None if held_out is None else _sample(held_out, extractor, None, looks)
-    results = []
-    for metric in chosen:
-        _check(metric, evidence)
-        measures, bounds = _measured(metric, evidence), _bounds(metric, evidence, unseen)
-        results += [_result(metric, measure, evidence, bounds, extractor) for measure in measures]
-    if run is not None:
-        _keep(run, made, results)
-    return results
+    with processes.joined(torch.device("cpu")):
+        made, run = _made(Path(x), asked, installed())
+        pictures = None if run is None else run.path / "pictures"
+        results = Judge(asked, made.spec, *_real(asked, run, installed()), pictures).judge(made)
+        if run is not None and processes.rank() == 0:
+            keep(run, made.game.step, results)
+        return results
+
+
+class Judge:
+    """Measures, and what they compare with: made once, and used for as many sets of samples as there are.
+
+    metrics: the parts. They are taken in the first process; the features of several processes' shares are put together.
+    pictures: the folder for what belongs to a number of a run (pairs of a sample and its nearest training sample).
+    """
+
+    def __init__(
+        self, asked: Asked, spec: Spec, real: Source | None, held_out: Source | None, pictures: Path | None = None
+    ):
+        self.asked, self.extractor = asked, features.load(asked.features)
+        self.spec = spec if real is None else real.spec
+        if self.spec.encoding.get("parts") == "channels" and self.extractor.name != "identity":
+            self.extractor = by_channel(self.extractor)
+        registry = installed()
+        chosen = _chosen(asked, self.spec, real)
+        self.metrics = [registry.make("metric", choice.name, choice.options) for choice in chosen]
+        self.looks = any(metric.looks for metric in self.metrics)
+        compares = any(metric.compares for metric in self.metrics)
+        self.real = self._sample(real, None) if real is not None and compares else None
+        self.unseen = self._sample(held_out, None) if held_out is not None and compares else None
+        self._bounds: dict[tuple[int, int], dict[str, dict[str, Any]]] = {}
+        self._kept: dict[str, Any] = {}
+        self.pictures = pictures
+
+    def judge(self, made: Source) -> list[dict[str, Any]]:
+        """One JSON object a number; in a process that is not the first, none."""
+        sample, asked = self._sample(made, self.asked.count), self.asked
+        if processes.rank():
+            return []
+        evidence = Evidence(
+            sample,
+            self.real,
+            self.spec,
+            self.extractor.name,
+            asked.seed,
+            made.game,
+            self.extractor.distance,
+            self.extractor.perceptual,
+            self._kept,
+        )
+        results = []
+        for index, metric in enumerate(self.metrics):
+            _check(metric, evidence)
+            key = (index, len(sample))
+            if key not in self._bounds:
+                self._bounds[key] = _bounds(metric, evidence, self.unseen)
+            bounds = self._bounds[key]
+            for measure in _measured(metric, evidence):
+                results.append(_result(metric, measure, evidence, bounds, self.extractor))
+                if measure.picture is not None and made.game is not None and self.pictures is not None:
+                    results[-1]["protocol"]["picture"] = self._put(measure.name, measure.picture, made.game.step)
+        return results
+
+    def _put(self, name: str, picture: Tensor, step: int) -> str:
+        """Write a picture that belongs to a number; its name in the folder of pictures."""
+        assert self.pictures is not None
+        file = self.pictures / f"{name}-step-{step:08d}.png"
+        samples.write(file, samples.decode(picture[None], self.spec), self.spec)
+        return file.name
+
+    def _sample(self, source: Source, count: int | None) -> Sample:
+        return _sample(source, self.extractor, count, self.looks)
 
 
 def _made(path: Path, asked: Asked, registry: Registry) -> tuple[Source, Run | None]:
@@ -110,11 +164,11 @@ def _held_out(choice: Choice, registry: Registry) -> Source | None:
     return None if unseen is None else sources.of_collection("test", unseen)
 
 
-def _chosen(asked: Asked, made: Source, real: Source | None) -> list[Choice]:
+def _chosen(asked: Asked, spec: Spec, real: Source | None) -> list[Choice]:
     """The measures that were asked for, else those that always make sense."""
     if asked.metrics:
         return [Choice.parse(text) for text in asked.metrics]
-    if "modes" in (real or made).spec.encoding:
+    if "modes" in spec.encoding:
         return [Choice("modes", {})]
     if real is None:
         raise UsageError("name what to compare with: --data NAME, or --reference FOLDER or FILE.npz")
@@ -124,15 +178,24 @@ def _chosen(asked: Asked, made: Source, real: Source | None) -> list[Choice]:
 def _sample(source: Source, extractor: Extractor, count: int | None, looks: bool) -> Sample:
     """Its features, chunk by chunk; real data's are kept, by their content, for the next time."""
     kept = None if looks or not source.content else _kept(source, extractor, count)
-    if kept is not None and kept.is_file():
+    if kept is not None and all(processes.gathered(kept.is_file())):
         with numpy.load(kept, allow_pickle=False) as found:
             return Sample(source.name, found["features"], None, found.get("probabilities"))
-    chunks = [(values, *extractor.extract(values)) for values in _shown(source, count)]
+    chunks = _extracted(source, extractor, count, looks)
     rows = numpy.concatenate([found for _, found, _ in chunks])
     classes = None if chunks[0][2] is None else numpy.concatenate([found for _, _, found in chunks])
     if kept is not None:
         _write(kept, rows, classes)
     return Sample(source.name, rows, torch.cat([values for values, _, _ in chunks]) if looks else None, classes)
+
+
+def _extracted(source: Source, extractor: Extractor, count: int | None, looks: bool) -> list[Any]:
+    """Samples (where somebody looks at them), features and classes, chunk by chunk; each process takes every so manyth
+    chunk, and all get all of them."""
+    mine = [(number, values if looks else None, *extractor.extract(values)) for number, values in _shown(source, count)]
+    return [
+        found for _, *found in sorted((one for part in processes.gathered(mine) for one in part), key=itemgetter(0))
+    ]
 
 
 def _kept(source: Source, extractor: Extractor, count: int | None) -> Path:
@@ -156,11 +219,11 @@ def _shown(source: Source, count: int | None) -> Any:
     from rich.progress import track
 
     return track(
-        source.chunks(count),
+        source.chunks(count, processes.rank(), processes.world()),
         description=source.name,
-        total=-(-source.first(count) // sources.CHUNK),
+        total=-(-source.first(count) // (sources.CHUNK * processes.world())),
         transient=True,
-        disable=not speaks(),
+        disable=not (speaks() and sys.stderr.isatty()),
         console=_standard_error(),
     )
 
@@ -195,9 +258,10 @@ def _measured(metric: Any, evidence: Evidence) -> list[Measure]:
         for _ in range(metric.resamples)
     ]
     for index, measure in enumerate(found):
-        low, high = numpy.quantile([again[index].value for again in rounds], [0.025, 0.975])
-        # The basic bootstrap: resampling repeats rows, which moves such measures away from what they are of.
-        measure.interval = (float(2 * measure.value - high), float(2 * measure.value - low))
+        values = numpy.array([again[index].value for again in rounds])
+        low, high = numpy.quantile(values - values.mean(), [0.025, 0.975])
+        # Resampling repeats rows, which moves such measures away from what they are of; how they spread stays.
+        measure.interval = (float(measure.value - high), float(measure.value - low))
     return found
 
 
@@ -208,10 +272,12 @@ def _result(
     protocol: dict[str, Any] = {"made": made.name, "count": len(made), "seed": evidence.seed, "options": metric.options}
     if metric.extracts or evidence.extractor != "identity":
         protocol |= extractor.protocol
+    protocol["better"] = metric.better(measure.name)
     if metric.compares and reference is not None:
         protocol |= {"reference": reference.name, "reference_count": len(reference)}
         protocol |= bounds[measure.name]
     name = f"{measure.name}@{evidence.extractor}" if metric.extracts else measure.name
+    name = extractor.standard.get(metric.standard.get(measure.name, ""), name)
     interval = None if measure.interval is None else list(measure.interval)
     return {"name": name, "value": measure.value, "interval": interval, "protocol": {**protocol, **measure.protocol}}
 
@@ -235,10 +301,9 @@ def _bounds(metric: Any, evidence: Evidence, unseen: Sample | None) -> dict[str,
     return bounds
 
 
-def _keep(run: Run, made: Source, results: list[dict[str, Any]]) -> None:
-    with (run.path / "measures.jsonl").open("a") as file:
-        for result in results:
-            file.write(json.dumps({"step": made.game.step, **result}) + "\n")
+def keep(run: Run, step: int, results: list[dict[str, Any]]) -> None:
+    """Write the numbers of a step into the run's folder."""
+    run.append("measures.jsonl", [{"step": step, **result} for result in results])
 
 
 def report(results: list[dict[str, Any]]) -> str:
@@ -251,6 +316,7 @@ def report(results: list[dict[str, Any]]) -> str:
         told = [
             f"{name} {protocol[name]:.4g}" for name in ("floor", "halves", "bias") if protocol.get(name) is not None
         ]
+        told += [f"{name} {protocol[name]}" for name in ("seed", "resize") if name in protocol]
         counts = f"{protocol['count']} of {protocol['made']}{real}"
         lines.append(f"{result['name']}  {result['value']:.6g}{interval}  ({'; '.join([counts, *told])})")
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,9 @@ class Evidence:
 
     made: the samples that are judged. reference: real ones, or None where nothing was named. spec: what one sample is,
     where it is known. extractor: the name of what made the features. game: a trained run's, for measures that ask its
-    generator for more. Random choices come from `random(purpose)`, so that a measurement can be repeated.
+    generator for more. distance: how far samples are from others as the extractor sees them, [N, ...] twice -> [N]
+    float64. perceptual: whether that distance stands for what people see. Random choices come from `random(purpose)`,
+    so that a measurement can be repeated.
     """
 
     made: Sample
@@ -59,13 +62,23 @@ class Evidence:
     extractor: str = "identity"
     seed: int = 0
     game: Game | None = None
+    distance: Callable[[Tensor, Tensor], Array] | None = None
+    perceptual: bool = False
+    kept: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def random(self, purpose: str) -> numpy.random.Generator:
         return numpy.random.default_rng(derive(self.seed, "measure", purpose))
 
     def judging(self, made: Sample, reference: Sample | None = None) -> Evidence:
         """The same measurement of other samples."""
-        return dataclasses.replace(self, made=made, reference=reference or self.reference)
+        kept = self.kept if reference is None else {}
+        return dataclasses.replace(self, made=made, reference=reference or self.reference, kept=kept)
+
+    def once(self, name: str, reckoned: Callable[[], Any]) -> Any:
+        """What depends on the reference alone: reckoned once, however many samples are compared with it."""
+        if name not in self.kept:
+            self.kept[name] = reckoned()
+        return self.kept[name]
 
 
 @dataclass

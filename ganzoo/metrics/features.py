@@ -1,43 +1,34 @@
 """Feature extractors: what turns samples into the rows that measures compare.
 
 An extractor is known by its weights. Its name, which stands in every result, holds the first digits of their sha256;
-the bare words FID, IS, KID and LPIPS are for the standard weights alone.
+the bare words FID, IS, KID, LPIPS and PPL are for the standard weights alone.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import DataError, UsageError
-
-Array = numpy.ndarray[Any, Any]
-
-
-@dataclass
-class Extractor:
-    """samples [N, ...] -> features [N, d] float64, and class probabilities [N, K] or None.
-
-    protocol: everything about it that a number depends on.
-    """
-
-    name: str
-    extract: Callable[[Tensor], tuple[Array, Array | None]]
-    protocol: dict[str, Any] = field(default_factory=dict)
-    classes: tuple[str, ...] = ()
+from ..config import Choice
+from ..errors import UsageError
+from . import inception, perceptual
+from .extractor import Array, Extractor, Weights, accept, shapes, squared_distance
 
 
 def identity() -> Extractor:
     """Samples are their own features."""
-    return Extractor("identity", lambda values: (values.flatten(1).double().numpy(), None), {"features": "identity"})
+
+    def features(values: Tensor) -> Array:
+        flat: Array = values.flatten(1).double().numpy()
+        return flat
+
+    return Extractor(
+        "identity", lambda values: (features(values), None), squared_distance(features), {"features": "identity"}
+    )
 
 
 class LeNet(nn.Module):
@@ -97,26 +88,38 @@ class ResNet20(nn.Module):
         return features, self.linear(features)
 
 
-_COUNT = "num_batches_tracked"  # of batch norm: what older files lack
 NETWORKS: dict[str, type[Any]] = {"lenet": LeNet, "resnet20": ResNet20}
+KNOWN = (*NETWORKS, "inception2015", *perceptual.LAYOUTS)
 
 
 def load(asked: str) -> Extractor:
-    """`identity`, or a file of weights of one of the networks above. Nothing in the file is executed."""
+    """`identity`, or a file of weights of one of the known networks, with options after a colon. Nothing in the file is
+    executed. Raises UsageError and DataError."""
     if asked == "identity":
         return identity()
-    path = Path(asked).expanduser()
+    choice = Choice(asked) if Path(asked).expanduser().is_file() else Choice.parse(asked)
+    path = Path(choice.name).expanduser()
     if not path.is_file():
-        raise UsageError(f"--features {asked}: there is no such file; write identity, or the path of a file of weights")
-    state = _weights(path)
+        raise UsageError(
+            f"--features {asked}: there is no file {path}; write identity, or the path of a file of weights"
+        )
+    weights = Weights.read(path)
+    for layout in (inception.extractor, perceptual.extractor, classifier):
+        if found := layout(weights, choice.options):
+            return found
+    raise UsageError(f"--features {asked}: its weights are of none of the networks that are known: {', '.join(KNOWN)}")
+
+
+def classifier(weights: Weights, options: dict[str, str]) -> Extractor | None:
+    """The extractor of a small classifier's weights, or None if they are of another network. It has no options."""
     for word, network in NETWORKS.items():
-        module = network(len(state[network.head]) if network.head in state else 10)
-        if {name: value.shape for name, value in state.items()} == _shapes(module):
-            module.load_state_dict(state, strict=False)
-            return of_network(module.eval(), f"{word}-{_stem(path, word)}{_sha256(path)[:8]}", _sha256(path))
-    raise UsageError(
-        f"--features {asked}: its weights are of none of the networks that are known: {', '.join(NETWORKS)}"
-    )
+        module = network(len(weights.state[network.head]) if network.head in weights.state else 10)
+        if weights.shapes() == shapes(module):
+            accept(word, options, {})
+            module.load_state_dict(weights.state, strict=False)
+            name = f"{word}-{_stem(weights.path, word)}{weights.sha256[:8]}"
+            return of_network(module.eval(), name, weights.sha256)
+    return None
 
 
 def of_network(module: Any, name: str, sha256: str) -> Extractor:
@@ -128,7 +131,8 @@ def of_network(module: Any, name: str, sha256: str) -> Extractor:
         return features.double().numpy(), logits.double().softmax(1).numpy()
 
     resize = f"bilinear to {module.size}x{module.size}, no antialias, corners not aligned; none at that size"
-    return Extractor(name, extract, {"features": name, "sha256": sha256, "resize": resize})
+    distance = squared_distance(lambda values: extract(values)[0])
+    return Extractor(name, extract, distance, {"features": name, "sha256": sha256, "resize": resize})
 
 
 def prepared(values: Tensor, size: int, channels: int) -> Tensor:
@@ -143,33 +147,8 @@ def prepared(values: Tensor, size: int, channels: int) -> Tensor:
     return x
 
 
-def _weights(path: Path) -> dict[str, Tensor]:
-    """A flat state, from a .safetensors file or from one of torch's that holds nothing but tensors."""
-    state: Any
-    try:
-        if path.suffix == ".safetensors":
-            import safetensors.torch
-
-            state = safetensors.torch.load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many things for a file that is not one of its own
-        raise DataError(f"{path} is not a file of weights: {str(error).splitlines()[0]}") from None
-    held = state.get("state_dict", state) if isinstance(state, dict) else {}
-    found = {str(name).removeprefix("module."): value for name, value in held.items() if isinstance(value, Tensor)}
-    return {name: value for name, value in found.items() if not name.endswith(_COUNT)}
-
-
-def _shapes(module: nn.Module) -> dict[str, torch.Size]:
-    return {name: value.shape for name, value in module.state_dict().items() if not name.endswith(_COUNT)}
-
-
 def _stem(path: Path, word: str) -> str:
     """What the file's name says of the data, if it says so."""
     known = ("fashion-mnist", "fashion_mnist", "mnist", "cifar10", "cifar100", "svhn", "digits")
     found = next((name for name in known if name in path.name.lower() and name not in word), None)
     return f"{found.replace('_', '-')}-" if found else ""
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

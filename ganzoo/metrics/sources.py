@@ -14,6 +14,8 @@ from torch import Tensor
 from ..config import Choice
 from ..data import Collection, Spec
 from ..errors import DataError, UsageError
+from ..game import Game
+from ..parts import Request
 from ..registry import Registry
 from ..run import Run
 
@@ -35,24 +37,25 @@ class Source:
         """How many there are of the first `count`; None asks for all."""
         return self.count if count is None else min(count, self.count)
 
-    def chunks(self, count: int | None = None) -> Iterator[Tensor]:
+    def chunks(self, count: int | None = None, rank: int = 0, world: int = 1) -> Iterator[tuple[int, Tensor]]:
+        """Numbered chunks; of several processes each has every so manyth."""
         stop = self.first(count)
-        for start in range(0, stop, CHUNK):
-            yield self.read(start, min(start + CHUNK, stop))
+        for number in range(rank, -(-stop // CHUNK), world):
+            yield number, self.read(number * CHUNK, min((number + 1) * CHUNK, stop))
 
 
 def of_run(run: Run, count: int, seed: int, step: int | None, device: str) -> Source:
     """`count` samples of a run's generator. They are those that `ganzoo sample` would make."""
-    game = run.game(step, device)
-    made: list[Tensor] = []
+    return of_game(run.path.name, run.game(step, device), count, seed)
+
+
+def of_game(name: str, game: Game, count: int, seed: int) -> Source:
+    """`count` samples of a game as it stands, made chunk by chunk."""
 
     def read(start: int, stop: int) -> Tensor:
-        # One call makes them all: sample i depends on the seed and i alone, and not on how many are asked for.
-        if not made:
-            made.append(game.procedure.sample(game, count, seed))
-        return made[0][start:stop]
+        return game.procedure.sample(game, Request(stop - start, seed, first=start))
 
-    return Source(run.path.name, run.spec, count, read, game=game)
+    return Source(name, game.spec, count, read, game=game)
 
 
 def of_collection(name: str, collection: Collection) -> Source:

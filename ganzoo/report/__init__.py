@@ -23,12 +23,15 @@ HOME = Path(__file__).parent
 
 def write(run: Run, path: str | Path) -> Path:
     """Write a run's page; returns its path. Raises RunError."""
-    path = Path(path)
+    return put(Path(path), page(run))
+
+
+def put(path: Path, text: str) -> Path:
+    """Write a page, or another text, whole or not at all. Raises RunError."""
     aside = path.with_name(f".{path.name}.writing")
-    text = page(run).encode("utf-8", "replace")  # names of files may hold what is no character
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(text)
+        aside.write_bytes(text.encode("utf-8", "replace"))  # names of files may hold what is no character
         os.replace(aside, path)
     except OSError as error:
         with suppress(OSError):
@@ -38,8 +41,14 @@ def write(run: Run, path: str | Path) -> Path:
 
 
 def page(run: Run) -> str:
-    """A run's page. Only its own style and script may act in it, which the policy names by their hashes."""
-    style, script = ((HOME / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    """A run's page."""
+    return filled("page.html.j2", contents(run))
+
+
+def filled(template: str, values: dict[str, Any], *styles: str) -> str:
+    """A page of a template of this folder. Only its own style and script may act in it, which the policy names by their
+    hashes. styles: files of this folder that are added to the page's own."""
+    style, script = map(_read, (("page.css", *styles), ("page.js",)))
     policy = {
         "default-src": "'none'",
         "img-src": "data:",
@@ -49,10 +58,10 @@ def page(run: Run) -> str:
         "form-action": "'none'",
     }
     return (
-        _environment()
-        .get_template("page.html.j2")
+        environment()
+        .get_template(template)
         .render(
-            contents(run),
+            values,
             policy="; ".join(f"{name} {value}" for name, value in policy.items()),
             style=Markup(style),  # ours, and checked to hold no end tag
             script=Markup(script),
@@ -60,12 +69,21 @@ def page(run: Run) -> str:
     )
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(HOME), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+def _read(names: tuple[str, ...]) -> str:
+    return "".join((HOME / name).read_text(encoding="utf-8") for name in names)
+
+
+def environment(*folders: Path) -> Environment:
+    """The page's templates and filters, and with them those of other folders, which go first."""
+    made = Environment(
+        loader=FileSystemLoader([*folders, HOME]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters |= {"block": block, "short": short, "whole": whole}
-    return environment
+    made.filters |= {"block": block, "short": short, "whole": whole}
+    return made
 
 
 def _hash(text: str) -> str:

@@ -17,20 +17,21 @@ def repeating(config: Config) -> tuple[str, str]:
     try:
         if config.dataset.name == Given.name:
             return _call(config), "The data were handed over in Python: put them in place of data."
-        flags = [shlex.join(flag) for flag in _flags(config)]
-        return " \\\n  ".join(["ganzoo train", *flags]), "Where the run's folder is, the same command continues it."
+        words = [shlex.join(flag) for flag in flags(config)]
+        return " \\\n  ".join(["ganzoo train", *words]), "Where the run's folder is, the same command continues it."
     except ValueError as error:
         return "ganzoo train …", f"No command can say this: {error}."
 
 
-def _flags(config: Config) -> list[tuple[str, str]]:
-    flags = [("--arch", written(config.architecture)), ("--loss", written(config.loss))]
-    flags += [("--reg", written(choice)) for choice in config.regularizers]
-    flags += [("--no-reg", name) for name in _refused(config)]
-    flags += [("--procedure", written(config.procedure)), ("--data", written(config.dataset))]
-    flags += [("--steps", str(config.steps)), ("--batch", str(config.batch)), ("--seed", str(config.seed))]
-    flags += [("--precision", str(config.precision))]
-    return flags + ([("--init", str(config.init))] if config.init else [])
+def flags(config: Config) -> list[tuple[str, str]]:
+    """The flags of `ganzoo train` that ask for this run. Raises ValueError where no words can."""
+    told = [("--arch", written(config.architecture)), ("--loss", written(config.loss))]
+    told += [("--reg", written(choice)) for choice in config.regularizers]
+    told += [("--no-reg", name) for name in _refused(config)]
+    told += [("--procedure", written(config.procedure)), ("--data", written(config.dataset))]
+    told += [("--steps", str(config.steps)), ("--batch", str(config.batch)), ("--seed", str(config.seed))]
+    told += [("--precision", str(config.precision))]
+    return told + ([("--init", str(config.init))] if config.init else [])
 
 
 def _call(config: Config) -> str:

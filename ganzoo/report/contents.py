@@ -6,7 +6,7 @@ import base64
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,17 @@ ROWS = 1_000  # of the table of all measurements
 _SAMPLE = re.compile(r"step-(\d+)\.(png|txt|csv|npz)")
 
 
-def contents(run: Run) -> dict[str, Any]:
-    """Everything that the page shows; `data` is what its script reads."""
+def contents(run: Run, address: Callable[[Path], str] | None = None) -> dict[str, Any]:
+    """Everything that the page shows; `data` is what its script reads.
+
+    address: where a picture is to be had by whom the page is served; without it pictures are in the page itself.
+    """
     records = [record for record in run.logged() if isinstance(record, dict)]
-    measures = [_measure(record) for record in json_lines(run.path / "measures.jsonl") if isinstance(record, dict)]
+    measures = [measure(record) for record in json_lines(run.path / "measures.jsonl") if isinstance(record, dict)]
     recorded = read_json(run.path / "config.json")
     curves = gather(records)
     charts = [*grouped(curves), *_measured(measures)]
-    samples, found = _samples(run)
+    samples, found = _samples(run, address)
     command, remark = repeating(run.config)
     packed = [{"title": title, "curves": [curve.to_json() for curve in members]} for title, members in charts]
     return {
@@ -48,8 +51,9 @@ def contents(run: Run) -> dict[str, Any]:
         "samples": samples,
         "samples_found": found,
         "measures": _latest(measures),
+        "pictures": _pictures(run, measures, address),
         "all_measures": measures[::-1][:ROWS],
-        "warnings": _warnings(run, records),
+        "warnings": warnings(run, records),
         "versions": recorded.get("versions") or {},
         "data": {"charts": packed, "samples": samples[:-1], "last": _without_body(samples)},
     }
@@ -106,20 +110,37 @@ def _settings(run: Run, recorded: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def _samples(run: Run) -> tuple[list[dict[str, Any]], int]:
-    """The samples to show, oldest first, and how many there are."""
+def sample_files(run: Run) -> list[tuple[int, Path]]:
+    """The files of samples with their steps, oldest first."""
     home = run.path.resolve()
     named = [(_SAMPLE.fullmatch(path.name), path) for path in (run.path / "samples").glob("step-*")]
-    files = sorted(
+    return sorted(
         (int(match[1]), path)
         for match, path in named
         if match and path.is_file() and path.resolve().is_relative_to(home)  # a link could lead anywhere
     )
+
+
+def _samples(run: Run, address: Callable[[Path], str] | None) -> tuple[list[dict[str, Any]], int]:
+    """The samples to show, oldest first, and how many there are."""
+    files = sample_files(run)
     count = min(len(files), PICTURES)
-    while count > 1 and sum(path.stat().st_size for _, path in _spread(files, count)) > BUDGET:
+    while address is None and count > 1 and sum(path.stat().st_size for _, path in _spread(files, count)) > BUDGET:
         count -= 1
-    shown = [{"step": step, **_shown(path)} for step, path in _spread(files, count)]
+    shown = [{"step": step, **_shown(path, address)} for step, path in _spread(files, count)]
     return shown, len(files)
+
+
+def _pictures(run: Run, measures: list[dict[str, Any]], address: Callable[[Path], str] | None) -> list[dict[str, Any]]:
+    """What belongs to the newest measures, and is to be looked at."""
+    home = (run.path / "pictures").resolve()
+    named = {record["name"]: record["protocol"]["picture"] for record in measures if "picture" in record["protocol"]}
+    files = {name: home / str(file) for name, file in named.items()}
+    return [
+        {"name": name, **_shown(path, address)}
+        for name, path in files.items()
+        if path.is_file() and path.resolve().parent == home and path.suffix == ".png"
+    ]
 
 
 def _spread(files: list[tuple[int, Path]], count: int) -> list[tuple[int, Path]]:
@@ -129,16 +150,16 @@ def _spread(files: list[tuple[int, Path]], count: int) -> list[tuple[int, Path]]
     return [files[round(index * (len(files) - 1) / (count - 1))] for index in range(count)]
 
 
-def _shown(path: Path) -> dict[str, Any]:
-    """A sample file: a picture as a data URI, text as text, of anything else the name."""
+def _shown(path: Path, address: Callable[[Path], str] | None) -> dict[str, Any]:
+    """A sample file: a picture as a data URI or by its address, text as text, of anything else the name."""
     if path.suffix == ".png":
         try:
             with Image.open(path, formats=["PNG"]) as picture:
                 width, height = picture.size
         except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
             return {"form": "file", "body": f"{path.name} (not a whole picture)"}
-        packed = base64.b64encode(path.read_bytes()).decode()
-        return {"form": "picture", "body": f"data:image/png;base64,{packed}", "width": width, "height": height}
+        body = address(path) if address else f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+        return {"form": "picture", "body": body, "width": width, "height": height}
     if path.suffix in (".txt", ".csv"):
         with path.open(encoding="utf-8", errors="replace") as file:
             text = file.read(LETTERS + 1)
@@ -151,7 +172,7 @@ def _without_body(samples: list[dict[str, Any]]) -> dict[str, Any] | None:
     return {key: value for key, value in samples[-1].items() if key != "body"} if samples else None
 
 
-def _measure(record: dict[str, Any]) -> dict[str, Any]:
+def measure(record: dict[str, Any]) -> dict[str, Any]:
     """A line of measures.jsonl, with all that the page asks for."""
     protocol = record.get("protocol")
     return {
@@ -190,7 +211,7 @@ def _latest(measures: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list({_taken(record): record for record in measures}.values())
 
 
-def _warnings(run: Run, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def warnings(run: Run, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each warning once, with the steps of its first and last time."""
     found: dict[str, dict[float | None, None]] = {}  # steps in order, each once
     for step, text in [*_logged_warnings(records), *_warning_lines(json_lines(run.path / "warnings.jsonl"))]:

@@ -1,6 +1,6 @@
 "use strict";
 // Charts on canvas, the sample slider, and the copy button. Everything shown stands in the page already or in #data.
-(() => {
+const report = (() => {
   const find = (id) => document.getElementById(id);
   const data = JSON.parse(find("data").textContent);
   const view = { from: null, to: null, log: false, smooth: 0 }; // from, to: null while all steps are shown
@@ -55,12 +55,13 @@
   }
 
   class Chart {
-    constructor(figure, curves) {
-      Object.assign(this, { figure, curves, canvas: figure.querySelector("canvas"), cursor: null, drag: null });
+    constructor(figure, { title, curves }) {
+      Object.assign(this, { figure, title, curves, canvas: figure.querySelector("canvas"), cursor: null, drag: null });
       this.buttons = [...figure.querySelectorAll(".legend button")];
       this.buttons.forEach((button, index) => button.addEventListener("click", () => {
-        curves[index].hidden = !curves[index].hidden;
-        button.setAttribute("aria-pressed", String(!curves[index].hidden));
+        const entry = this.entries()[index], hidden = !entry[0].hidden;
+        for (const curve of entry) curve.hidden = hidden;
+        button.setAttribute("aria-pressed", String(!hidden));
         this.draw();
       }));
       const on = (name, act) => this.canvas.addEventListener(name, act);
@@ -73,6 +74,11 @@
       on("keydown", (event) => this.key(event));
       new ResizeObserver(() => this.draw()).observe(this.canvas);
     }
+    /** Curves of one name (one thing with several seeds) are one entry of the legend, and have one colour. */
+    entries() { return [...new Set(this.curves.map((curve) => curve.name))].map((name) => this.curves.filter((curve) => curve.name === name)); }
+    /** Whether newer curves can be drawn in this chart, with the legend that it has. */
+    fits(chart) { return this.title === chart.title && this.curves.map((curve) => curve.name).join("\n") === chart.curves.map((curve) => curve.name).join("\n"); }
+    take(curves) { this.curves = curves.map((curve, index) => ({ ...curve, hidden: this.curves[index].hidden })); }
     stepAt(x) { return this.from + (clamp(x, this.left, this.right) - this.left) / (this.right - this.left) * (this.to - this.from); }
     drop(x) {
       const start = this.drag;
@@ -98,13 +104,13 @@
     /** Write the values at the cursor (or the last ones) into the legend; returns them in words. */
     read() {
       const at = this.cursor ?? view.to ?? Infinity;
-      const found = this.curves.map((curve) => nearest(curve.x, at));
-      const place = step(this.curves[0].x[found[0]]);
+      const place = step(this.curves[0].x[nearest(this.curves[0].x, at)]);
       this.figure.querySelector(".at").textContent = (at === Infinity ? "last, step " : "step ") + place;
-      return [`step ${place}`, ...this.curves.map((curve, index) => {
-        const value = digits(curve.y[found[index]]);
+      return [`step ${place}`, ...this.entries().map((entry, index) => {
+        const values = entry.map((curve) => curve.y[nearest(curve.x, at)]), some = values.filter(finite);
+        const value = digits(some.length ? some.reduce((sum, one) => sum + one, 0) / some.length : values[0]);
         this.buttons[index].querySelector("b").textContent = value;
-        return `${curve.name} ${value}`;
+        return `${entry[0].name} ${value}`;
       })];
     }
     /** Lowest and highest of what is drawn between the two steps. */
@@ -154,9 +160,9 @@
       if (!range) pen.fillText(view.log ? "no positive finite value here" : "no finite value here", (this.left + this.right) / 2, height / 2 - 10);
       pen.save();
       pen.beginPath(); pen.rect(this.left - 3, 0, this.right - this.left + 6, height); pen.clip();
-      this.curves.forEach((curve, index) => {
+      this.entries().forEach((entry, index) => entry.forEach((curve) => {
         if (curve.hidden) return;
-        pen.strokeStyle = pen.fillStyle = colour("c" + index);
+        pen.strokeStyle = pen.fillStyle = colour("c" + (curve.colour ?? index));
         const smooth = curve.measured ? 0 : view.smooth;
         pen.globalAlpha = smooth ? 0.3 : 1;
         if (range) trace(pen, curve.x, curve.y, X, Y, this.from, this.to, curve.intervals);
@@ -168,7 +174,7 @@
           const near = nearest(curve.x, this.cursor);
           if (range && finite(curve.y[near])) dot(pen, X(curve.x[near]), Y(curve.y[near]), 4);
         }
-      });
+      }));
       pen.strokeStyle = colour("quiet");
       if (this.cursor !== null) line(pen, X(this.cursor), MARGIN.top, X(this.cursor), bottom);
       if (this.drag !== null && Math.abs(this.pointer - this.drag) > 5) {
@@ -200,15 +206,19 @@
     }
   }
 
-  const ends = [Infinity, -Infinity]; // the first and the last step of all curves
-  for (const { curves } of data.charts) for (const { x } of curves) { ends[0] = Math.min(ends[0], x[0]); ends[1] = Math.max(ends[1], x.at(-1)); }
-  const whole = ends[0] < ends[1] ? ends : [ends[0] - 1, ends[0] + 1];
+  let ends, whole; // the first and the last step of all curves, and the same with some room
+  function extend(drawn) {
+    ends = [Infinity, -Infinity];
+    for (const { curves } of drawn) for (const { x } of curves) { ends[0] = Math.min(ends[0], x[0]); ends[1] = Math.max(ends[1], x.at(-1)); }
+    whole = ends[0] < ends[1] ? ends : [ends[0] - 1, ends[0] + 1];
+  }
+  extend(data.charts);
   const shown = () => [view.from ?? whole[0], view.to ?? whole[1]];
   if (data.charts.length) {
     for (const id of ["controls", "hint", "charts"]) find(id).hidden = false;
     find("unscripted").hidden = true;
   }
-  const charts = [...document.querySelectorAll(".chart")].map((figure, index) => new Chart(figure, data.charts[index].curves));
+  let charts = [...document.querySelectorAll(".chart")].map((figure, index) => new Chart(figure, data.charts[index]));
   const redraw = () => charts.forEach((chart) => chart.draw());
   function zoom(from, to) {
     const all = from === null || (from <= whole[0] && to >= whole[1]);
@@ -226,10 +236,16 @@
     zoom(null, null);
   }
 
+  let turn = () => {};
   if (find("sample")) {
     const slider = find("when"), [picture, text, when] = ["img", "pre", "figcaption b"].map((name) => find("sample").querySelector(name));
-    const last = { ...data.last, body: data.last.form === "picture" ? picture.src : text.textContent };
-    const all = [...data.samples, last];
+    const all = [];
+    const take = ({ samples, last }, figure) => { // the last one's body is in the page itself
+      const body = last.form === "picture" ? figure.querySelector("img").getAttribute("src") : figure.querySelector("pre").textContent;
+      all.splice(0, Infinity, ...samples, { ...last, body });
+      slider.max = all.length - 1;
+      find("turn").hidden = all.length < 2;
+    };
     const show = (index) => {
       const { step: at, form, body, width, height } = all[index = clamp(index, 0, all.length - 1)];
       slider.value = index;
@@ -245,14 +261,40 @@
     slider.addEventListener("input", () => show(+slider.value));
     find("earlier").addEventListener("click", () => show(+slider.value - 1));
     find("later").addEventListener("click", () => show(+slider.value + 1));
-    find("turn").hidden = all.length < 2;
+    take(data, find("sample"));
     show(all.length - 1);
+    turn = (newer, figure) => { // who looks at the last samples goes on to newer ones; who looks at others stays there
+      const [following, { step: at }] = [+slider.value === all.length - 1, all[+slider.value]];
+      take(newer, figure);
+      show(following ? all.length - 1 : nearest(all.map((sample) => sample.step), at));
+    };
   }
 
-  find("copy").hidden = false;
-  find("copy").addEventListener("click", async () => {
+  if (find("copy")) find("copy").hidden = false;
+  find("copy")?.addEventListener("click", async () => {
     getSelection().selectAllChildren(find("command"));
     try { await navigator.clipboard.writeText(find("command").textContent); find("copy").textContent = "Copied"; }
     catch { find("copy").textContent = "Press Ctrl+C"; } // without permission the text is at least selected
   });
+
+  /** Take over the curves and samples of a newer page of this run (a document); what its reader has set stays. */
+  function update(page) {
+    const newer = JSON.parse(page.getElementById("data").textContent);
+    const begun = !charts.length && newer.charts.length || !find("sample") && newer.last;
+    if (begun) return location.reload(); // nothing has been set yet, and the page has places for neither
+    const figures = [...page.querySelectorAll(".chart")];
+    const kept = newer.charts.map((chart, index) => {
+      const known = charts.find((other) => other.fits(chart));
+      known?.take(chart.curves);
+      return known || new Chart(document.adoptNode(figures[index]), chart);
+    });
+    const same = kept.length === charts.length && kept.every((chart, index) => chart === charts[index]);
+    if (!same) find("charts").replaceChildren(...kept.map((chart) => chart.figure));
+    charts = kept;
+    extend(newer.charts);
+    const gone = view.from !== null && view.from >= whole[1]; // a run that went on from an earlier step
+    if (charts.length) zoom(...(gone ? [null, null] : [view.from, view.to]));
+    if (newer.last) turn(newer, page.getElementById("sample"));
+  }
+  return { update };
 })();

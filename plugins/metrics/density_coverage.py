@@ -29,6 +29,7 @@ class DensityCoverage(Metric):
     """
 
     name = "density-coverage"
+    larger_is_better = ("coverage",)  # density is 1 for equal distributions, and more is not better
     paper = "arXiv:2002.09797"
 
     def __init__(self, k: int = 5):

@@ -31,21 +31,29 @@ class Frechet(Metric):
     """
 
     name = "frechet"
+    standard = {"frechet": "FID"}
     paper = "arXiv:1706.08500"
     resamples = 20
+    smaller_is_better = ("frechet",)
 
     def measure(self, evidence: Evidence) -> list[Measure]:
-        made, real = (Moments.of(features) for features in both(evidence, least=2))
-        return [Measure(self.name, frechet_distance(made, real), protocol={"bias": _bias(made, real)})]
+        made, rows = both(evidence, least=2)
+        real, root = evidence.once(self.name, lambda: _with_root(Moments.of(rows)))
+        here = Moments.of(made)
+        return [Measure(self.name, frechet_distance(here, real, root), protocol={"bias": _bias(here, real, root)})]
 
 
-def frechet_distance(first: Moments, second: Moments) -> float:
-    """The squared Frechet distance between two Gaussians."""
+def frechet_distance(first: Moments, second: Moments, second_root: Array | None = None) -> float:
+    """The squared Frechet distance between two Gaussians. second_root: of the second's covariance, if it is known."""
     a, b = first.covariance, second.covariance
-    root = _root(a).T @ _root(b)
+    root = _root(a).T @ (_root(b) if second_root is None else second_root)
     cross = numpy.linalg.svd(root, compute_uv=False).sum() if root.size else 0.0
     apart = first.mean - second.mean
     return max(float(apart @ apart + numpy.trace(a) + numpy.trace(b) - 2 * cross), 0.0)
+
+
+def _with_root(moments: Moments) -> tuple[Moments, Array]:
+    return moments, _root(moments.covariance)
 
 
 def _root(covariance: Array) -> Array:
@@ -57,10 +65,10 @@ def _root(covariance: Array) -> Array:
     return root
 
 
-def _bias(made: Moments, real: Moments) -> float | None:
+def _bias(made: Moments, real: Moments, root: Array) -> float | None:
     if min(made.count, real.count) < 2 * len(real.mean):
         return None
-    values = numpy.square(_root(real.covariance)).sum(0)
+    values = numpy.square(root).sum(0)
     pairs = values[:, None] * values / (values[:, None] + values)
     expected = values.sum() + (pairs.sum() + numpy.trace(pairs)) / 2
     return float(expected * (1 / made.count + 1 / real.count))

@@ -29,6 +29,7 @@ class InceptionScore(Metric):
     """
 
     name = "inception-score"
+    larger_is_better = ("inception-score",)
     paper = "arXiv:1606.03498"
     compares = False
     classifies = True
@@ -38,6 +39,7 @@ class InceptionScore(Metric):
         if splits < 1:
             raise ValueError("splits must be at least 1")
         self.splits = splits
+        self.standard = {self.name: "IS"} if splits == 10 else {}
 
     def measure(self, evidence: Evidence) -> list[Measure]:
         probabilities = _probabilities(evidence, self.splits)

@@ -32,6 +32,7 @@ class Kernel(Metric):
     """
 
     name = "kernel"
+    smaller_is_better = ("kernel",)
     paper = "arXiv:1801.01401"
     tiny = {"subsets": 4, "subset_size": 16}
 
@@ -39,6 +40,7 @@ class Kernel(Metric):
         if subsets < 1 or subset_size < 2:
             raise ValueError("subsets must be at least 1 and subset_size at least 2")
         self.subsets, self.subset_size = subsets, subset_size
+        self.standard = {self.name: "KID"} if (subsets, subset_size) == (100, 1000) else {}
 
     def measure(self, evidence: Evidence) -> list[Measure]:
         made, real = both(evidence, least=2)

@@ -39,6 +39,8 @@ class Modes(Metric):
     """
 
     name = "modes"
+    larger_is_better = ("modes", "high_quality")
+    smaller_is_better = ("reverse_kl",)
     paper = "arXiv:1705.07761"
     extracts = False
     compares = False

@@ -26,6 +26,7 @@ class PrecisionRecall(Metric):
     """
 
     name = "precision-recall"
+    larger_is_better = ("precision", "recall")
     paper = "arXiv:1904.06991"
 
     def __init__(self, k: int = 3):

@@ -28,28 +28,36 @@ class SlicedWasserstein(Metric):
 
     Args:
         projections: how many directions.
+        most: how many real samples are compared with, drawn at random if there are more.
     """
 
     name = "sliced-wasserstein"
     paper = "hal-00476064"
     resamples = 20
+    smaller_is_better = ("sliced-wasserstein",)
     tiny = {"projections": 8}
 
-    def __init__(self, projections: int = 512):
-        if projections < 1:
-            raise ValueError("projections must be at least 1")
-        self.projections = projections
+    def __init__(self, projections: int = 512, most: int = 10_000):
+        if min(projections, most) < 1:
+            raise ValueError("projections and most must be at least 1")
+        self.projections, self.most = projections, most
 
     def measure(self, evidence: Evidence) -> list[Measure]:
         made, real = both(evidence, least=1)
-        directions = evidence.random(self.name).standard_normal((made.shape[1], self.projections))
-        directions /= numpy.linalg.norm(directions, axis=0)
-        squared = [
-            squared_on_lines(made @ part, real @ part)
-            for part in numpy.split(directions, range(TOGETHER, self.projections, TOGETHER), axis=1)
-        ]
+        parts = evidence.once(f"{self.name} {self.projections} {self.most}", lambda: self._projected(evidence, real))
+        squared = [squared_on_lines(made @ directions, ordered) for directions, ordered in parts]
         value = math.sqrt(float(numpy.concatenate(squared).mean()))
-        return [Measure(self.name, value, protocol={"projections": self.projections, "order": 2})]
+        used = min(self.most, len(real))
+        return [Measure(self.name, value, protocol={"projections": self.projections, "order": 2, "used": used})]
+
+    def _projected(self, evidence: Evidence, real: Array) -> list[tuple[Array, Array]]:
+        """Directions, some at a time, and the real samples on them, in order."""
+        directions = evidence.random(self.name).standard_normal((real.shape[1], self.projections))
+        directions /= numpy.linalg.norm(directions, axis=0)
+        if len(real) > self.most:
+            real = real[evidence.random("used").choice(len(real), self.most, replace=False)]
+        parts = numpy.split(directions, range(TOGETHER, self.projections, TOGETHER), axis=1)
+        return [(part, numpy.sort(real @ part, axis=0)) for part in parts]
 
 
 def squared_on_lines(first: Array, second: Array) -> Array:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganzoo import (
     Average,
@@ -17,6 +17,7 @@ from ganzoo import (
     Optimizer,
     OptimizerName,
     Procedure,
+    Request,
     UsageError,
     hookimpl,
     sample_latent_generator,
@@ -169,9 +170,11 @@ class Adversarial(Procedure):
     def tied_to_steps(self) -> bool:
         return self.schedule != "constant" and self.schedule_steps is None
 
-    def sample(self, game: Game, count: int, seed: int, label: int | None = None) -> Tensor:
-        generator = game.networks.generator if self.average is None else self.average.network
-        return sample_latent_generator(game, generator, count, seed, label)
+    def sample(self, game: Game, asked: Request) -> Tensor:
+        return sample_latent_generator(game, self.sampling_network(game), asked)
+
+    def sampling_network(self, game: Game) -> nn.Module:
+        return game.networks.generator if self.average is None else self.average.network
 
     def state(self) -> dict[str, Any]:
         return {} if self.average is None else {"average": self.average.network.state_dict()}

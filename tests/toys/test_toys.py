@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ganzoo import Draws, UsageError, capabilities, derive
+from ganzoo import Draws, Request, UsageError, capabilities, derive
 from ganzoo.config import resolve
 from ganzoo.game import Game
 from ganzoo.registry import installed
@@ -105,7 +105,7 @@ def test_words_that_are_paid_become_likelier():
         reader.out.weight[:, :8] = 1.0
 
     def begins_with_it() -> float:
-        return (game.procedure.sample(game, 512, 0)[:, 0] == 3).float().mean().item()
+        return (game.procedure.sample(game, Request(512))[:, 0] == 3).float().mean().item()
 
     before = begins_with_it()
     with torch.random.fork_rng(devices=[]):
@@ -153,7 +153,7 @@ def test_growing_starts_small_with_larger_batches():
     assert [game.networks.generator.progress for game in seen] == [0, 0.5, 1]
     shapes = [game.generate(game.latent(2)).shape[-1] for game in seen]
     assert shapes == [8, 16, 16]
-    assert all(game.procedure.sample(game, 2, 0).shape == (2, 1, 16, 16) for game in seen)
+    assert all(game.procedure.sample(game, Request(2)).shape == (2, 1, 16, 16) for game in seen)
 
 
 def test_rows_meet_the_condition_that_was_drawn():
@@ -169,6 +169,6 @@ def test_rows_meet_the_condition_that_was_drawn():
 
 def test_rows_are_written_with_their_columns():
     game = play(arch="toy-table:width=4,latent=4", data="toy-table:count=64")
-    rows = game.parts.dataset.decode(game.procedure.sample(game, 5, derive(0, "rows")), game.spec)
+    rows = game.parts.dataset.decode(game.procedure.sample(game, Request(5, derive(0, "rows"))), game.spec)
     assert [len(row) for row in rows] == [len(game.spec.encoding["columns"])] * 5
     assert {row[2] for row in rows} <= {"red", "green", "blue"}

@@ -20,6 +20,7 @@ from ganzoo import (
     Optimizer,
     Plan,
     Procedure,
+    Request,
     Scores,
     Spec,
     hookimpl,
@@ -195,11 +196,11 @@ class ToyCycle(Procedure):
             terms[f"loss/identity_{here}"] = self.identity * (same - real[here]).abs().mean()
         return terms
 
-    def sample(self, game: Game, count: int, seed: int, label: int | None = None) -> Tensor:
+    def sample(self, game: Game, asked: Request) -> Tensor:
         def given(draws: Draws, count: int) -> Tensor:
             return game.shown[draws.integers("source", count, high=len(game.shown)).cpu()].to(game.device, game.dtype)
 
-        return sample_latent_generator(game, game.networks.generators["generator_b"], count, seed, given=given)
+        return sample_latent_generator(game, game.networks.generators["generator_b"], asked, given=given)
 
     def state(self) -> dict[str, Any]:
         pools = {name: pool.pictures for name, pool in self.pools.items() if pool.pictures is not None}

@@ -18,6 +18,7 @@ from ganzoo import (
     Optimizer,
     Plan,
     Procedure,
+    Request,
     Scores,
     SizeError,
     Spec,
@@ -147,9 +148,9 @@ class ToyGrowing(Procedure):
             network.progress = progress  # type: ignore[assignment]
         return progress
 
-    def sample(self, game: Game, count: int, seed: int, label: int | None = None) -> Tensor:
+    def sample(self, game: Game, asked: Request) -> Tensor:
         self._grow(game)  # a function of the step, which a run that is only sampled knows too
-        made = sample_latent_generator(game, game.networks.generator, count, seed)
+        made = sample_latent_generator(game, game.networks.generator, asked)
         return made if made.shape[1:] == game.spec.shape else _double(made)
 
 

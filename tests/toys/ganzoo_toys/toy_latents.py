@@ -9,7 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganzoo import Draws, Game, Move, Optimizer, Procedure, ReconstructionLoss, hookimpl, sample_latent_generator
+from ganzoo import (
+    Draws,
+    Game,
+    Move,
+    Optimizer,
+    Procedure,
+    ReconstructionLoss,
+    Request,
+    hookimpl,
+    sample_latent_generator,
+)
 
 
 class SquaredError(ReconstructionLoss):
@@ -65,7 +75,7 @@ class LatentOptimisation(Procedure):
         yield Move(self.player, [{"loss/generator": game.loss.forward(made, batch.sample).mean()}])
         self.codes.project()
 
-    def sample(self, game: Game, count: int, seed: int, label: int | None = None) -> Tensor:
+    def sample(self, game: Game, asked: Request) -> Tensor:
         codes = self.codes.values.detach().flatten(1).double()
         spread = torch.eye(codes.shape[1], device=codes.device).double() * 1e-6 + codes.T.cov()
         center, factor = codes.mean(0), torch.linalg.cholesky(spread)
@@ -74,7 +84,7 @@ class LatentOptimisation(Procedure):
             drawn = center + draws.normal("codes", count, len(center)).double() @ factor.T
             return drawn.reshape(count, *self.codes.values.shape[1:]).to(game.dtype)
 
-        return sample_latent_generator(game, game.networks.generator, count, seed, label, given=given)
+        return sample_latent_generator(game, game.networks.generator, asked, given=given)
 
     def state(self) -> dict[str, Any]:
         return {"codes": self.codes.state_dict()}

@@ -20,6 +20,7 @@ from ganzoo import (
     Optimizer,
     Plan,
     Procedure,
+    Request,
     Scores,
     Spec,
     hookimpl,
@@ -173,11 +174,11 @@ class ToyConditional(Procedure):
         condition = torch.eye(len(shares), dtype=game.dtype, device=game.device)[category]
         return torch.cat([game.latent(count, draws), condition], dim=1), condition
 
-    def sample(self, game: Game, count: int, seed: int, label: int | None = None) -> Tensor:
+    def sample(self, game: Game, asked: Request) -> Tensor:
         def given(draws: Draws, count: int) -> Tensor:
             return self._given(game, draws, count, "true")[0]
 
-        return sample_latent_generator(game, game.networks.generator, count, seed, given=given)
+        return sample_latent_generator(game, game.networks.generator, asked, given=given)
 
 
 @hookimpl

@@ -20,6 +20,7 @@ from ganzoo import (
     Optimizer,
     Plan,
     Procedure,
+    Request,
     Scores,
     Spec,
     hookimpl,
@@ -158,8 +159,8 @@ class PolicyGradient(Procedure):
         game.note("reward", -cost.mean())
         return cost.mean() - cost
 
-    def sample(self, game: Game, count: int, seed: int, label: int | None = None) -> Tensor:
-        return sample_latent_generator(game, game.networks.generator, count, seed)
+    def sample(self, game: Game, asked: Request) -> Tensor:
+        return sample_latent_generator(game, game.networks.generator, asked)
 
 
 @hookimpl
