@@ -6,9 +6,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ganzoo.config import resolve
+from ganzoo.config import Choice, resolve
 from ganzoo.describe import describe, listing
 from ganzoo.registry import GROUP, HOOKS, Registry
+from ganzoo.trial import needs_path
 
 PAGE = Path(__file__).parent / "zoo.md"
 HEAD = """# The zoo
@@ -49,7 +50,10 @@ def _uses(registry: Registry) -> dict[tuple[str, str], list[str]]:
 
 def _parts(registry: Registry, recipe: str) -> list[tuple[str, str]]:
     """Kind and name of every part of a recipe."""
-    config = resolve(registry, {"recipe": recipe})
+    data = Choice.parse(registry.get("recipe", recipe).data)
+    # The user's own files are not here; nothing is opened.
+    missing = "path" not in data.options and needs_path(registry.get("dataset", data.name))
+    config = resolve(registry, {"recipe": recipe, "data": f"{data.name}:path=." if missing else None})
     kinds = ("dataset", "architecture", "procedure", "loss")
     alone = [(kind, getattr(config, kind).name) for kind in kinds]
     return alone + [("regularizer", choice.name) for choice in config.regularizers]

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Regularizer,
         Request,
         Scores,
+        Weights,
     )
     from .player import Average, Optimizer, OptimizerName, Player
     from .processes import mean_over_processes
@@ -52,7 +53,7 @@ _HOMES = {
     "options": "OptionError Size",
     "parts": (
         "AdversarialLoss Architecture Dataset Loss Metric Networks Official Part Plan Procedure Recipe "
-        "ReconstructionLoss Regularizer Request Scores"
+        "ReconstructionLoss Regularizer Request Scores Weights"
     ),
     "player": "Average Optimizer OptimizerName Player",
     "processes": "mean_over_processes",

@@ -30,6 +30,7 @@ WORDS = {
     "conditions": "the data can be asked for samples that meet a condition",
     # architecture
     "latent_generator": "a generator turns a random latent into a sample",
+    "mapped_latents": "the generator maps latents to styles first",
     "translator": "a generator turns a source sample into a sample",
     "two_way": "there is a generator and a discriminator for each direction",
     "token_generator": "a generator writes sequences word by word and tells how likely each word was",

@@ -142,13 +142,65 @@ def train(dry_run: bool, **words: Any) -> None:
 @click.option("--truncation", type=click.FloatRange(0), default=1.0, show_default=True, help="Less: alike, and better.")
 @click.option("--checkpoint", "step", type=int, metavar="STEP", help="A step's checkpoint instead of the newest.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--mix", "layers", metavar="LAYERS", help="A sheet of mixed styles: these layers' (0-3) of the columns.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A .png, .npz, .csv or .txt file.")
-def sample(run: Path, out: Path, **how: Any) -> None:
+def sample(run: Path, out: Path, layers: str | None, **how: Any) -> None:
     """Samples of a trained run as a picture, an array file, a table or text."""
     from .run import Run
+    from .walk import mix
 
-    Run.open(run).write(out, **how)
+    if layers is None:
+        Run.open(run).write(out, **how)
+    else:
+        mix(Run.open(run), out, layers, **{**how, "count": min(how["count"], 8)})
     click.echo(out)
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--keys", type=click.IntRange(2), default=6, show_default=True, help="Places that the walk visits.")
+@click.option("--frames", type=click.IntRange(1), default=24, show_default=True, help="From one place to the next.")
+@click.option("--count", type=click.IntRange(1), default=1, show_default=True, help="Walks side by side.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--label", help="A class, by name or number.")
+@click.option("--truncation", type=click.FloatRange(0), default=1.0, show_default=True, help="Less: alike, and better.")
+@click.option("--checkpoint", "step", type=int, metavar="STEP", help="A step's checkpoint instead of the newest.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A .gif file.")
+def interpolate(run: Path, out: Path, **how: Any) -> None:
+    """A walk through a generator's latent space that ends where it began, as an animation."""
+    from .run import Run
+    from .walk import interpolate as walk
+
+    click.echo(walk(Run.open(run), out, **how))
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--steps", type=click.IntRange(1), default=500, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--checkpoint", "step", type=int, metavar="STEP", help="A step's checkpoint instead of the newest.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="A folder.")
+def project(run: Path, image: Path, out: Path, **how: Any) -> None:
+    """The place in a generator's space whose sample is nearest to a picture, side by side with it."""
+    from .projection import project as projected
+    from .run import Run
+
+    click.echo(projected(Run.open(run), image, out, **how))
+
+
+@main.command("import")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--arch", required=True, metavar="NAME[:OPTIONS]", help="The architecture that it is of.")
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The run's folder.")
+def import_file(file: Path, arch: str, out: Path) -> None:
+    """An official checkpoint as a run, read without running any code in it."""
+    from .exchange import import_run
+
+    run, notes = import_run(file, arch, out)
+    click.echo("\n".join([*notes, str(run.path)]))
 
 
 @main.command()
@@ -310,16 +362,16 @@ def compare(runs: tuple[Path, ...], table: Path | None, out: Path | None, as_jso
 @main.command()
 @click.argument("recipe", required=False, metavar="[RECIPE|FILE.toml|config.json]")
 @click.option("--arch", multiple=True, metavar="NAME[:OPTIONS]", help="May be repeated, as all up to --precision.")
-@click.option("--loss", multiple=True, metavar="NAME[:OPTIONS]")
+@click.option("--loss", multiple=True, metavar="NAME[:OPTIONS]", help="Loss.")
 @click.option("--reg", multiple=True, metavar="NAME[:OPTIONS][+NAME...]|none", help="A set of regularizers to add.")
-@click.option("--procedure", multiple=True, metavar="NAME[:OPTIONS]")
-@click.option("--data", multiple=True, metavar="NAME|PATH[:OPTIONS]")
+@click.option("--procedure", multiple=True, metavar="NAME[:OPTIONS]", help="Procedure.")
+@click.option("--data", multiple=True, metavar="NAME|PATH[:OPTIONS]", help="A data set's name or path.")
 @click.option("--batch", multiple=True, type=click.IntRange(1), help="Samples in a batch.")
 @click.option("--precision", multiple=True, type=click.Choice(["fp32", "bf16", "fp16", "fp64"]))
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Runs of each combination.")
 @click.option("--seed", type=int, help="The first of their seeds.")
 @click.option("--steps", type=click.IntRange(1), help="Number of steps of every run.")
-@click.option("--metric", "metrics", multiple=True, metavar="NAME[:OPTIONS]|none", help="What to measure.")
+@click.option("--metric", "metrics", multiple=True, metavar="NAME[:OPTIONS]|none", help="What to measure, if not none.")
 @click.option(
     "--features",
     default="identity",

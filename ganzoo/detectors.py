@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor
 
+from . import processes
 from .data import Collection
 from .game import Game
 from .parts import AdversarialLoss, Request, Scores
@@ -64,7 +65,8 @@ class Watch:
         """
         if self.log_every and game.step // LOOK_EVERY == (game.step - self.log_every) // LOOK_EVERY:
             return {}
-        return self.real.compared(game.procedure.sample(game, Request(len(self.real.few), game.seed)))
+        with processes.alone():
+            return self.real.compared(game.procedure.sample(game, Request(len(self.real.few), game.seed)))
 
     def look(self, record: Record) -> list[str]:
         """The sentences of the signs that this record completes."""
@@ -166,7 +168,8 @@ def _loss_at_rest(game: Game) -> float:
     if not isinstance(game.loss, AdversarialLoss):
         return 0.0
     zeros = Scores(torch.zeros(2, device=game.device))
-    return float(game.loss.discriminator(zeros, zeros).mean())
+    with processes.alone():
+        return float(game.loss.discriminator(zeros, zeros).mean())
 
 
 def _generator_loss(game: Game, real: float, fake: float) -> tuple[float, float]:
@@ -175,7 +178,7 @@ def _generator_loss(game: Game, real: float, fake: float) -> tuple[float, float]
         return 0.0, 0.0
     scores = torch.full((2,), fake, dtype=torch.float64, device=game.device, requires_grad=True)
     others = Scores(torch.full_like(scores, real, requires_grad=False))
-    with torch.enable_grad():
+    with torch.enable_grad(), processes.alone():
         loss = game.loss.generator(others if game.loss.relativistic else None, Scores(scores)).mean()
         (slope,) = torch.autograd.grad(loss, scores)
     return float(loss.detach()), float(slope.abs().sum())
@@ -212,7 +215,8 @@ def _vanishing(game: Game) -> Detector:
 
 
 def _diversity() -> Detector:
-    """Samples that become alike: less than half as different as they once were, and less than a third as real ones."""
+    """Samples that become alike: less than half as different as they once were, having been a third as different as
+    real ones; or, a thousand steps on, all but the same. A generator that has only begun makes them alike too."""
     best = [0.0]
 
     def sign(record: Record) -> str | None:
@@ -220,8 +224,8 @@ def _diversity() -> Detector:
         if value is None:
             return None
         best[0] = max(best[0], value)
-        fallen = value < 0.5 * best[0] and value < 0.35
-        never = value < 0.03 and record["step"] >= 500
+        fallen = best[0] > 0.35 and value < min(0.5 * best[0], 0.35)
+        never = value < 0.015 and record["step"] >= 1000
         if not (fallen or never):
             return None
         return f"samples differ from each other {value:.1%} as much as real ones do, and did {best[0]:.1%}"

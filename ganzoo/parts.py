@@ -116,17 +116,30 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """An official checkpoint. states: parameters by their official names, of `G`, `D` and `G_ema`, of which some may be
+    missing. options: what `G` and `D` were built with, where the file says so."""
+
+    states: Mapping[str, Mapping[str, Tensor]]
+    options: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
 class Official:
-    """How the official network of a recorded file (see parity.py) is rebuilt with this architecture.
+    """How the official networks of a recorded file (see parity.py) or of a checkpoint (see exchange.py) are rebuilt.
 
     source: text that stands in the recording's `source`. build: networks from the recorded configuration. rename:
-    an official parameter's name to ours, or None to leave it out. outputs: computes what was recorded.
+    an official parameter's name to ours, or None to leave it out. outputs: computes what was recorded. recover: the
+    architecture's options and the spec that a checkpoint's tensors tell, None if it is not of this kind. official_name:
+    our parameter's name, of `G` or `D`, to the official one, for those who export.
     """
 
     source: str
     build: Callable[[dict[str, Any]], dict[str, nn.Module]]
     outputs: Callable[[dict[str, nn.Module], dict[str, Tensor]], dict[str, Tensor]]
     rename: Callable[[str], str | None] = lambda name: name
+    recover: Callable[[Weights], tuple[dict[str, Any], Spec] | None] | None = None
+    official_name: Callable[[str, str], str] | None = None
 
 
 class Architecture(Part):

@@ -20,12 +20,26 @@ from .errors import GanzooError
 LONGEST_WAIT = timedelta(minutes=30)  # for a process that writes samples or a checkpoint while the others wait
 
 
+_alone = False
+
+
 def rank() -> int:
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def world() -> int:
-    return distributed.get_world_size() if distributed.is_initialized() else 1
+    return distributed.get_world_size() if distributed.is_initialized() and not _alone else 1
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Within: nothing waits for other processes, so that one of them may ask a loss or a network by itself."""
+    global _alone  # noqa: PLW0603
+    before, _alone = _alone, True
+    try:
+        yield
+    finally:
+        _alone = before
 
 
 @contextmanager

@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy
 import pytest
 import test_report
+from click.testing import CliRunner
 from PIL import Image
 from test_report import HOSTILE, Elements, configure, data, drawn, log, settle
 
 from ganzoo import train
+from ganzoo.cli import main
 from ganzoo.errors import RunError, UsageError
 from ganzoo.metrics.evaluate import Asked, evaluate
 from ganzoo.registry import installed
@@ -247,15 +249,18 @@ def test_the_command_tells_it_as_text_csv_json_and_a_page(six, ganzoo, tmp_path)
     assert float(one["frechet@identity"]) == 7 + 1 / 3
     assert (one["loss"], one["seed"], one["steps"], one["frechet@identity high"]) == ("wgan-gp", "1", "6", "9.5")
     assert "6 runs compared" in (tmp_path / "t.html").read_text(encoding="utf-8")
-    text = ganzoo("compare", six).stdout
+    text = CliRunner().invoke(main, ["compare", str(six)]).stdout
     assert "5.167 ± 0.24" in text
     assert "~ best, within the spread" in text
-    assert max(map(len, text.splitlines())) > 100  # as wide as it is where no one looks
 
 
-def test_what_cannot_be_compared_is_told_in_a_sentence(ganzoo, six, tmp_path):
-    assert "is not a run" in ganzoo("compare", tmp_path / "nothing", code=1).stderr
-    assert "cannot write" in ganzoo("compare", six / "hinge-0", "--csv", six / "hinge-0", code=1).stderr
+def test_what_cannot_be_compared_is_told_in_a_sentence(six, tmp_path):
+    for words, told in (
+        (["compare", tmp_path / "nothing"], "is not a run"),
+        (["compare", six / "hinge-0", "--csv", six / "hinge-0"], "cannot write"),
+    ):
+        result = CliRunner().invoke(main, list(map(str, words)))
+        assert (result.exit_code, told in result.stderr) == (1, True)
     with pytest.raises(RunError):
         runs_of([tmp_path / "nothing"])
     with pytest.raises(UsageError, match="no run to compare"):

@@ -53,7 +53,7 @@ def eight(tmp_path):
 @pytest.mark.slow
 def test_a_generator_that_collapses(tmp_path):
     words = {"data": eight(tmp_path), "batch": 8, "log_every": 50}
-    run, names = dying(tmp_path, arch="dcgan:width=16", steps=1_000, **words)
+    run, names = dying(tmp_path, arch="dcgan:width=16", steps=1_400, **words)
     assert "diversity falling" in names
     assert run.logged()[-1]["diversity"] < 0.1
 

@@ -24,10 +24,11 @@ from torch import nn
 
 from ganzoo import train
 from ganzoo.errors import RunError, UsageError
+from ganzoo.latents import between
 from ganzoo.run import Run
 from ganzoo.serve import serve
 from ganzoo.serve.app import trusted
-from ganzoo.serve.explorer import Explorer, Place, between, first_activations, principal
+from ganzoo.serve.explorer import Explorer, Place, first_activations, principal
 
 browser = test_report.browser
 TINY = ("--arch", "dcgan:width=4,latent=4", "--data", "digits:size=16", "--batch", 8, "--device", "cpu")
@@ -556,7 +557,7 @@ def test_a_mapped_space_is_where_truncation_and_directions_are(finished, monkeyp
     procedure = type(run.game().procedure)
     monkeypatch.setattr(procedure, "sampling_network", lambda self, game: Mapped())
     explorer = Explorer(run, 12)
-    assert explorer.mapped
+    assert explorer.space.mapped
     assert explorer.mean.flatten().tolist() == pytest.approx([3] * 4, abs=0.3)
     assert explorer.directions.flatten(1).norm(dim=1).tolist() == pytest.approx([2] * 4, rel=0.1)
     middle = numpy.array(Image.open(io.BytesIO(explorer.picture(Place(truncation=0)))))

@@ -89,8 +89,7 @@ def gather(records: Iterable[dict[str, Any]]) -> list[Curve]:
         if step is None or not math.isfinite(step):
             continue
         for name, value in record.items():
-            found = value if type(value) is float else number(value)  # most are floats: a call for each is half the time
-            if name != "step" and found is not None:
+            if name != "step" and (found := number(value)) is not None:
                 if name not in curves:
                     curves[name] = Curve(name)
                 curves[name].add(step, found)

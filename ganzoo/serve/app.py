@@ -182,7 +182,8 @@ def _explorer(app: Flask, shelf: Shelf, render: Callable[..., str], device: str)
         shelved = _found(shelf, slug)
         with turn:
             found = explorer(shelved)
-            values = {"directions": len(found.directions), "uses_labels": found.uses_labels, "mapped": found.mapped}
+            values = {"directions": len(found.directions), "uses_labels": found.uses_labels}
+            values["mapped"] = found.space.mapped
             classes = list(enumerate(found.spec.classes))
             name = shelved.path.resolve().name
             return render("explore.html.j2", name=name, slug=slug, kind=found.spec.kind, classes=classes, **values)

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,13 +20,11 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from .. import samples
-from ..draws import Draws, derive, seed_networks
 from ..errors import RunError, UsageError
-from ..game import CHUNK, evaluating
+from ..latents import MEAN_OF, Space
 from ..run import Run
 
 KINDS = ("image", "points")
-LATENTS = 2_000  # over which directions are found
 DIRECTIONS = 8  # at most, those of the largest variance
 CLOUD = 1_000  # points in one picture
 SIDE = 512  # pixels of a picture of points
@@ -82,8 +79,7 @@ def _number(name: str, text: str, low: float = -(2**63), high: float = 2**63, *,
 class Explorer:
     """The generator of one checkpoint. Raises RunError where there is nothing to explore, saying why.
 
-    mapped: the generator has the modules `mapping`, called with (latent, label), and `synthesis`, called with what that
-    returns (StyleGAN's W): places, truncation and directions are then in the mapped space.
+    Places, truncation and directions are in the generator's Space.
     """
 
     def __init__(self, run: Run, step: int, device: str = "cpu"):
@@ -91,11 +87,8 @@ class Explorer:
         refuse(run)
         self.game = run.game(step, device)
         self.spec = self.game.spec
-        if "latent_generator" not in self.game.parts.architecture.offers:
-            raise RunError(f"architecture '{self.game.parts.architecture.name}' makes no samples from a latent")
-        self.network: Any = self.game.procedure.sampling_network(self.game)
-        self.mapped = all(hasattr(self.network, name) for name in ("mapping", "synthesis"))
-        with self._still():
+        self.space = Space(self.game)
+        with self.space.still():
             self.mean, self.directions = self._survey()
             self.uses_labels = self._heeds_labels()
             self.reach = self._extent() if self.spec.kind == "points" else 0.0
@@ -106,7 +99,7 @@ class Explorer:
             raise UsageError(f"there is no class {place.label}; this run has {len(self.spec.classes)}")
         if len(place.moves) > len(self.directions):
             raise UsageError(f"{len(place.moves)} moves were asked for; there are {len(self.directions)} directions")
-        with self._still():
+        with self.space.still():
             decoded = self._decoded(place)
         drawn = samples.grid(decoded) if self.spec.kind == "image" else scatter(decoded, self.reach)
         packed = io.BytesIO()
@@ -115,56 +108,25 @@ class Explorer:
 
     def _decoded(self, place: Place) -> Any:
         count = 1 if self.spec.kind == "image" else CLOUD
-        labels = self._labels(place, count)
-        points = self._enter(self._latents(place.seed, count), labels)
+        labels = self.space.labels(place.seed, count, place.label)
+        points = self.space.enter(self.space.latents(place.seed, count), labels)
         if place.at:
-            there = self._enter(self._latents(place.to, count), labels)
-            points = points.lerp(there, place.at) if self.mapped else between(points, there, place.at)
+            there = self.space.enter(self.space.latents(place.to, count), labels)
+            points = self.space.between(points, there, place.at)
         points = self.mean + place.truncation * (points - self.mean)
         for move, direction in zip(place.moves, self.directions, strict=False):
             points = points + move * direction
-        seed_networks(derive(place.seed, "sample", 0, "networks"), self.game.device)
-        return self.game.parts.dataset.decode(self._make(points, labels), self.spec)
-
-    def _draws(self, seed: int, count: int) -> list[Draws]:
-        """Those of the run's samples of this seed: the first latent is that of the first picture of `ganzoo sample`."""
-        return [Draws(derive(seed, "sample", start), device=self.game.device) for start in range(0, count, CHUNK)]
-
-    def _latents(self, seed: int, count: int) -> Tensor:
-        return torch.cat([self.game.latent(CHUNK, draws) for draws in self._draws(seed, count)])[:count]
-
-    def _labels(self, place: Place, count: int) -> Tensor | None:
-        classes = len(self.spec.classes)
-        if not classes:
-            return None
-        if place.label is not None:
-            return torch.full((count,), place.label, device=self.game.device)
-        drawn = [draws.integers("label", CHUNK, high=classes) for draws in self._draws(place.seed, count)]
-        return torch.cat(drawn)[:count]
-
-    def _enter(self, latents: Tensor, labels: Tensor | None) -> Tensor:
-        """The space in which places are: the mapped one, or that of the latents."""
-        if not self.mapped:
-            return latents
-        with self.game.arithmetic():
-            entered: Tensor = self.network.mapping(latents, labels)
-        return entered.to(self.game.dtype)
-
-    def _make(self, points: Tensor, labels: Tensor | None) -> Tensor:
-        with self.game.arithmetic():
-            made: Tensor = self.network.synthesis(points) if self.mapped else self.network(points, labels)
-        return made.to(self.game.dtype).cpu()
+        return self.game.parts.dataset.decode(self.space.make(points, labels, place.seed).cpu(), self.spec)
 
     def _survey(self) -> tuple[Tensor, Tensor]:
         """The space's mean `[1, ...]` and directions `[K, ...]`, each as long as one standard deviation."""
-        latents = self.game.latent(LATENTS, Draws(derive(0, "directions"), device=self.game.device))
-        labels = torch.zeros(LATENTS, dtype=torch.int64, device=self.game.device) if self.spec.classes else None
-        points = self._enter(latents, labels)
+        labels = torch.zeros(MEAN_OF, dtype=torch.int64, device=self.game.device) if self.spec.classes else None
+        latents, points = self.space.survey(labels)
         flat = points.flatten(1).float()
         mean, spread = flat.mean(0), flat.std(0)
         # What cannot be told from zero is zero, so that a latent that is drawn round zero is scaled towards zero.
-        mean = torch.where(mean.abs() < 5 * spread / math.sqrt(LATENTS), 0.0, mean)
-        activations = flat if self.mapped else first_activations(self.network, latents, labels)
+        mean = torch.where(mean.abs() < 5 * spread / math.sqrt(MEAN_OF), 0.0, mean)
+        activations = flat if self.space.mapped else first_activations(self.space.network, latents, labels)
         found = principal(activations, flat - mean) if activations is not None else flat[:0]
         shape = points.shape[1:]
         return mean.reshape(1, *shape).to(points.dtype), found.unflatten(1, shape).to(points.dtype)
@@ -180,13 +142,6 @@ class Explorer:
         """How far points lie from the middle, so that one frame holds all pictures."""
         points = numpy.abs(numpy.nan_to_num(self._decoded(Place())))
         return 1.5 * max(float(numpy.quantile(points, 0.99)), 1e-6)
-
-    @contextmanager
-    def _still(self) -> Iterator[None]:
-        """Within: the network in evaluation mode, without gradients, and random numbers that nobody else notices."""
-        device = self.game.device
-        with evaluating(self.network), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            yield
 
 
 def refuse(run: Run) -> None:
@@ -249,16 +204,6 @@ def principal(activations: Tensor, latents: Tensor, count: int = DIRECTIONS) -> 
     steps = back * coordinates.std(0)[:, None]
     signs = steps.gather(1, steps.abs().argmax(1, keepdim=True)).sign()  # a component's sign means nothing: fix it
     return steps * signs
-
-
-def between(start: Tensor, end: Tensor, at: float) -> Tensor:
-    """On the great circle from latents `[N, ...]` to others; on the straight line where they point the same way."""
-    first, second = start.flatten(1), end.flatten(1)
-    cosine = nn.functional.cosine_similarity(first, second, dim=1)[:, None].clamp(-1, 1)
-    angle = cosine.arccos()
-    sine = angle.sin()
-    circle = (((1 - at) * angle).sin() * first + (at * angle).sin() * second) / sine.clamp_min(1e-6)
-    return torch.where(sine > 1e-4, circle, first.lerp(second, at)).reshape(start.shape)
 
 
 def scatter(points: Any, reach: float) -> Image.Image:

@@ -49,8 +49,18 @@ class SpectralNorm(Regularizer):
         chosen = {"discriminator": networks.discriminators, "generator": networks.generators, "both": networks.all()}
         for network in chosen[self.side_name].values():
             for module in list(network.modules()):
-                if isinstance(module, LAYERS):
+                if isinstance(module, LAYERS) or hasattr(module, "weight_gain"):
+                    _start(module)
                     spectral_norm(module, n_power_iterations=self.iterations)
+
+
+def _start(layer: Any) -> None:
+    """A layer that scales its weight when it is used (`weight_gain`) uses it as it is; one that begins at zero, whose
+    norm nothing can be divided by, begins with torch's own first weights."""
+    if hasattr(layer, "weight_gain"):
+        layer.weight_gain = 1.0
+    elif not layer.weight.any():
+        layer.reset_parameters()
 
 
 @hookimpl
