@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Procedure,
         Recipe,
         ReconstructionLoss,
+        Recovered,
         Regularizer,
         Request,
         Scores,
@@ -53,7 +54,7 @@ _HOMES = {
     "options": "OptionError Size",
     "parts": (
         "AdversarialLoss Architecture Dataset Loss Metric Networks Official Part Plan Procedure Recipe "
-        "ReconstructionLoss Regularizer Request Scores Weights"
+        "ReconstructionLoss Recovered Regularizer Request Scores Weights"
     ),
     "player": "Average Optimizer OptimizerName Player",
     "processes": "mean_over_processes",

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from .errors import GanzooError, KernelError
+from .errors import GanzooError, KernelError, UsageError
 from .progress import speaks
 
 KIND_NAMES = ("architecture", "loss", "regularizer", "procedure", "dataset", "metric", "recipe")
@@ -180,6 +180,7 @@ def interpolate(run: Path, out: Path, **how: Any) -> None:
 @click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--steps", type=click.IntRange(1), default=500, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--label", help="A class, by name or number; the first unless given.")
 @click.option("--checkpoint", "step", type=int, metavar="STEP", help="A step's checkpoint instead of the newest.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="A folder.")
@@ -192,15 +193,37 @@ def project(run: Path, image: Path, out: Path, **how: Any) -> None:
 
 
 @main.command("import")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--arch", required=True, metavar="NAME[:OPTIONS]", help="The architecture that it is of.")
+@click.argument("file", metavar="FILE|FOLDER", type=click.Path(path_type=Path))
+@click.option("--arch", metavar="NAME[:OPTIONS]", help="The architecture that it is of; found unless given.")
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The run's folder.")
-def import_file(file: Path, arch: str, out: Path) -> None:
-    """An official checkpoint as a run, read without running any code in it."""
+def import_file(file: Path, arch: str | None, out: Path) -> None:
+    """An official checkpoint, or an exported folder, as a run, read without running any code in it."""
     from .exchange import import_run
 
     run, notes = import_run(file, arch, out)
     click.echo("\n".join([*notes, str(run.path)]))
+
+
+@main.command("export")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="Weights, a card and samples.")
+@click.option("--names", type=click.Choice(["ganzoo", "official"]), default="ganzoo", show_default=True)
+@click.option("--onnx", type=click.Path(path_type=Path), metavar="FILE", help="The generator as an .onnx file.")
+@click.option("--checkpoint", metavar="STEP|best", help="A step's checkpoint instead of the newest.")
+def export_run(run: Path, out: Path | None, names: Any, onnx: Path | None, checkpoint: str | None) -> None:
+    """A trained generator as a folder that a model hub can hold, or as ONNX."""
+    from .export import chosen_step, export
+    from .onnx_file import write_onnx
+    from .run import Run
+
+    if out is None and onnx is None:
+        raise UsageError("say where to: --out FOLDER, --onnx FILE, or both")
+    opened = Run.open(run)
+    step = chosen_step(opened, checkpoint)
+    if out is not None:
+        click.echo(export(opened, out, names, step))
+    if onnx is not None:
+        click.echo(write_onnx(opened, onnx, step))
 
 
 @main.command()

@@ -257,7 +257,8 @@ class Game:
     def penalties(self, turn: Turn) -> dict[str, Tensor]:
         """The penalties that are due in a turn; a lazy one counts for all the steps that it skips."""
         suffix = _suffix(turn.name)
-        return {f"penalty/{part.name}{suffix}": part.penalty(turn) * part.every for part in self._due(turn.side)}
+        found = ((part, part.penalty(turn)) for part in self._due(turn.side))
+        return {f"penalty/{part.name}{suffix}": value * part.every for part, value in found if value is not None}
 
     def _due(self, side: str) -> list[Any]:
         return [

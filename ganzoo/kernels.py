@@ -19,7 +19,8 @@ import platform
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +30,7 @@ from .errors import KernelError, UsageError
 from .progress import speaks
 
 OPS = ("bias_act", "upfirdn2d", "gradient_penalty", "between")
+_only_reference = False
 EXTENSIONS: list[Extension] = []  # every one that was made: ganzoo's two, and those of the plugins that are imported
 
 _PACKAGE = Path(__file__).parent
@@ -228,6 +230,8 @@ _OF_DEVICE = {"cpu": CPU, "cuda": CUDA}
 
 def native(device_type: str) -> bool:
     """Whether ganzoo's compiled operators run on tensors of this device."""
+    if _only_reference:
+        return False
     if device_type in _OF_DEVICE:
         return _OF_DEVICE[device_type].native()
     if mode() == "require":
@@ -236,6 +240,17 @@ def native(device_type: str) -> bool:
 
 
 native._dynamo_marked_constant = True  # type: ignore[attr-defined]  # as above
+
+
+@contextmanager
+def only_reference() -> Iterator[None]:
+    """Within, the reference runs whatever was built: for those who must see into the operators."""
+    global _only_reference  # noqa: PLW0603
+    before, _only_reference = _only_reference, True
+    try:
+        yield
+    finally:
+        _only_reference = before
 
 
 def mode() -> str:

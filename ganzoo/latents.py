@@ -23,7 +23,7 @@ class Space:
     """The space of a game's generator. Raises RunError where samples are not made of latents.
 
     mapped: the generator has the modules `mapping`, called with (latent, label), and `synthesis`, called with what that
-    returns (StyleGAN's W): places are then in the mapped space, else they are latents. mean: its middle [1, ...].
+    returns (StyleGAN's W): places are then in the mapped space, else they are latents.
     """
 
     def __init__(self, game: Game):
@@ -68,7 +68,14 @@ class Space:
         seed_networks(derive(seed, "sample", 0, "networks"), self.game.device)
         with self.game.arithmetic():
             made: Tensor = self.network.synthesis(places) if self.mapped else self.network(places, labels)
-        return made.to(self.game.dtype)
+        made, shape = made.to(self.game.dtype), self.game.spec.shape
+        # A network that has not grown yet makes smaller pictures, which are shown enlarged.
+        return nn.functional.interpolate(made, size=shape[1:]) if made.shape[1:] != shape else made
+
+    def middle(self) -> Tensor:
+        """The middle of the mapped space: the mean that the network keeps, or one over many latents."""
+        kept: Tensor | None = getattr(self.network, "mean_style", None)
+        return self.survey()[1].mean(0) if kept is None else kept
 
     def survey(self, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Many latents, and their places."""

@@ -118,10 +118,23 @@ class Request:
 @dataclass(frozen=True)
 class Weights:
     """An official checkpoint. states: parameters by their official names, of `G`, `D` and `G_ema`, of which some may be
-    missing. options: what `G` and `D` were built with, where the file says so."""
+    missing. options: what `G` and `D` were built with, where the file says so. others: tensors of none of them."""
 
     states: Mapping[str, Mapping[str, Tensor]]
     options: Mapping[str, Mapping[str, Any]]
+    others: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """What an architecture recognised in a checkpoint. options, spec: with which it builds these networks. states:
+    parameters of `G`, `D` and `G_ema`, as `Weights` has them, but under our names and on our scales. notes: sentences
+    about what is not as it was there."""
+
+    options: dict[str, Any]
+    spec: Spec
+    states: Mapping[str, Mapping[str, Tensor]]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,17 +142,17 @@ class Official:
     """How the official networks of a recorded file (see parity.py) or of a checkpoint (see exchange.py) are rebuilt.
 
     source: text that stands in the recording's `source`. build: networks from the recorded configuration. rename:
-    an official parameter's name to ours, or None to leave it out. outputs: computes what was recorded. recover: the
-    architecture's options and the spec that a checkpoint's tensors tell, None if it is not of this kind. official_name:
-    our parameter's name, of `G` or `D`, to the official one, for those who export.
+    an official parameter's name to ours, or None to leave it out. outputs: computes what was recorded. recover: what
+    a checkpoint holds, None if it is not of this kind; what its tensors do not tell is left as published. export: the
+    parameters of our `G` or `D` under their official names, with the constants that stand among them there.
     """
 
     source: str
     build: Callable[[dict[str, Any]], dict[str, nn.Module]]
     outputs: Callable[[dict[str, nn.Module], dict[str, Tensor]], dict[str, Tensor]]
     rename: Callable[[str], str | None] = lambda name: name
-    recover: Callable[[Weights], tuple[dict[str, Any], Spec] | None] | None = None
-    official_name: Callable[[str, str], str] | None = None
+    recover: Callable[[Weights], Recovered | None] | None = None
+    export: Callable[[str, Mapping[str, Tensor]], dict[str, Tensor]] | None = None
 
 
 class Architecture(Part):
@@ -256,8 +269,8 @@ class Regularizer(Part):
         """What a discriminator sees in place of x, real or fake, in every turn."""
         return x
 
-    def penalty(self, turn: Turn) -> Tensor:
-        """A scalar that is added to what the turn's player minimises."""
+    def penalty(self, turn: Turn) -> Tensor | None:
+        """A scalar that is added to what the turn's player minimises; None where the turn was only to be seen."""
         raise NotImplementedError
 
     def project(self, networks: Networks) -> None:

@@ -10,20 +10,23 @@ from __future__ import annotations
 
 import csv
 import math
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy
 import safetensors.torch
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
+from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
 from . import samples
 from .data import Spec
 from .errors import DataError, RunError, UsageError
-from .latents import Space
+from .latents import MEAN_OF, Space
 from .progress import speaks
 from .run import Run
 
@@ -32,7 +35,14 @@ NOISE = 0.05  # of the place, as a share of the space's own spread
 
 
 def project(
-    run: Run, image: Path, out: Path, steps: int = 500, seed: int = 0, step: int | None = None, device: str = "auto"
+    run: Run,
+    image: Path,
+    out: Path,
+    steps: int = 500,
+    seed: int = 0,
+    label: int | str | None = None,
+    step: int | None = None,
+    device: str = "auto",
 ) -> Path:
     """Write `target.png`, `projected.png`, `side-by-side.png`, `distance.csv`, `distance.png` and the place itself,
     `latent.safetensors`, into a folder. Raises DataError, RunError and UsageError."""
@@ -40,11 +50,12 @@ def project(
         raise RunError(f"{run.path} makes no pictures from a latent")
     if steps < 1:
         raise UsageError("--steps is at least 1")
+    index = run.label_index(label) or 0
     space = Space(run.game(step, device))
     target = read(image, run.spec).to(space.game.device, space.game.dtype)
-    place, distances = nearest(space, target, steps, seed)
+    place, distances = nearest(space, target, steps, seed, index)
     with space.still():
-        made = space.make(place, _label(space), seed).cpu()
+        made = space.make(place, space.labels(seed, 1, index), seed).cpu()
     decode = space.game.parts.dataset.decode
     pair = numpy.concatenate([decode(target.cpu(), run.spec), decode(made, run.spec)])
     try:
@@ -68,8 +79,8 @@ def read(path: Path, spec: Spec) -> Tensor:
         raise UsageError(f"pictures of {channels} channels cannot be read from a file")
     try:
         with Image.open(path) as picture:
-            shown = picture.convert(modes[channels])
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+            shown = _converted(picture, modes[channels])
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"cannot read {path}: {error}") from None
     scale = min(shown.width / width, shown.height / height)
     left, top = (shown.width - width * scale) / 2, (shown.height - height * scale) / 2
@@ -79,29 +90,50 @@ def read(path: Path, spec: Spec) -> Tensor:
     return values[None] / 127.5 - 1
 
 
-def nearest(space: Space, target: Tensor, steps: int, seed: int = 0) -> tuple[Tensor, list[float]]:
-    """The place [1, ...] that was nearest, and the distance at every step."""
+def _converted(picture: Image.Image, mode: str) -> Image.Image:
+    """As data sets read it: upright, 16 bits as 8, on white where it is transparent."""
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):  # Pillow itself would cut at 255
+        picture = Image.fromarray((numpy.asarray(picture).clip(0, 65535) / 257).round().astype(numpy.uint8))
+    if mode != "RGBA" and ("A" in picture.getbands() or "transparency" in picture.info):
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
+    return picture.convert(mode)
+
+
+def nearest(space: Space, target: Tensor, steps: int, seed: int = 0, label: int = 0) -> tuple[Tensor, list[float]]:
+    """The place [1, ...] that was nearest, of a class where there are any, and the distance at every step."""
     with space.still():
-        places = space.survey()[1]
+        places = space.survey(space.labels(seed, MEAN_OF, label))[1]
         middle, spread = places.mean(0, keepdim=True), float(places.std(0).mean())
         place = (middle if space.mapped else torch.zeros_like(middle)).clone().requires_grad_()
         random = torch.Generator(target.device).manual_seed(seed)
         optimizer = torch.optim.Adam([place], betas=(0.9, 0.999))
         best, distances = (math.inf, place.detach().clone()), []
-        for now in track(range(steps), description="project", transient=True, disable=not speaks()):
+        for now in _told(range(steps)):
             done = now / steps
             for group in optimizer.param_groups:
                 group["lr"] = RATE * _ramp(done)
             faded = NOISE * spread * max(0.0, 1 - done / 0.75) ** 2
             noise = faded * torch.randn(place.shape, generator=random, device=place.device, dtype=place.dtype)
             with torch.enable_grad():
-                found = distance(space.make(place + noise, _label(space), seed), target)
+                found = distance(space.make(place + noise, space.labels(seed, 1, label), seed), target)
                 (place.grad,) = torch.autograd.grad(found, [place])
             distances.append(float(found))
             if distances[-1] < best[0]:
                 best = (distances[-1], (place + noise).detach().clone())
             optimizer.step()
     return best[1], distances
+
+
+def _told(steps: range) -> Iterable[int]:
+    """The steps, with a bar on standard error, so that standard output holds the folder's name only."""
+    return track(
+        steps,
+        description="project",
+        transient=True,
+        disable=not speaks(),
+        console=Console(stderr=True, quiet=not sys.stderr.isatty()),
+    )
 
 
 def distance(made: Tensor, target: Tensor) -> Tensor:
@@ -115,10 +147,6 @@ def distance(made: Tensor, target: Tensor) -> Tensor:
 
 def _ramp(done: float) -> float:
     return min(1.0, done / 0.05 + 0.02) * (0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - done) / 0.25)))
-
-
-def _label(space: Space) -> Tensor | None:
-    return space.labels(0, 1, 0)
 
 
 def curve(values: list[float], width: int = 640, height: int = 320) -> Image.Image:

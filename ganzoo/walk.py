@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor
 from . import samples
 from .errors import RunError, UsageError
 from .latents import Space
+from .parts import truncated_normal
 from .run import Run
 
 TOGETHER = 16  # places whose samples are made at once
@@ -51,7 +53,8 @@ def interpolate(
         places = _towards_middle(space, space.enter(space.latents(seed, keys * count), labels), truncation)
         path = _closed(space, places.unflatten(0, (keys, count)), frames)
         shown = [_decoded(run, space, step_places, None if labels is None else labels[:count]) for step_places in path]
-    pictures = [samples.grid(made) for made in shown]
+    # An animation has 8 bits.
+    pictures = [samples.grid((made >> 8).astype(numpy.uint8) if made.itemsize > 1 else made) for made in shown]
     return _write(out, pictures, rate_hz)
 
 
@@ -103,10 +106,10 @@ def _pictures(run: Run, step: int | None, device: str) -> Space:
 
 
 def _towards_middle(space: Space, places: Tensor, truncation: float) -> Tensor:
+    """Mapped places with this share of their way from the middle, latents cut as `ganzoo sample` cuts them."""
     if truncation == 1:
         return places
-    middle = space.survey()[1].mean(0, keepdim=True) if space.mapped else torch.zeros_like(places[:1])
-    return middle.lerp(places, truncation)
+    return space.middle().lerp(places, truncation) if space.mapped else truncated_normal(places, 2 * truncation)
 
 
 def _closed(space: Space, keys: Tensor, frames: int) -> Iterator[Tensor]:
@@ -136,10 +139,12 @@ def _layers(text: str, known: int) -> list[int]:
     """The numbers in `0-3,6`. Raises UsageError."""
     chosen: set[int] = set()
     for part in text.split(","):
-        first, _, last = part.partition("-")
-        if not first.strip().isdigit() or not (last or first).strip().isdigit():
-            raise UsageError(f"--mix {text}: write layers such as 0-3 or 4,5; there are 0 to {known - 1}")
-        chosen |= set(range(int(first), int(last or first) + 1))
+        found = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if found is None:
+            raise UsageError(
+                f"--mix {text}: write layers such as 0-3 or 4,5; the generator has the layers 0 to {known - 1}"
+            )
+        chosen |= set(range(int(found[1]), int(found[2] or found[1]) + 1))
     if not chosen or max(chosen) >= known:
         raise UsageError(f"--mix {text}: the generator has the layers 0 to {known - 1}")
     return sorted(chosen)

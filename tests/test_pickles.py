@@ -8,10 +8,10 @@ import pickle
 import random
 import struct
 import sys
-import types
 
 import pytest
 import torch
+from nvidia_pickles import Persistent, named_modules
 
 from ganzoo.errors import DataError
 from ganzoo.pickles import read_networks
@@ -137,33 +137,9 @@ def test_a_pickle_in_a_storage_is_read_as_strictly(tmp_path):
 
 
 @pytest.fixture
-def official(monkeypatch):
-    """Modules under the names that NVIDIA's pickles mention."""
-    names = ("dnnlib", "dnnlib.util", "torch_utils", "torch_utils.persistence")
-    made = {name: types.ModuleType(name) for name in names}
-    for name, module in made.items():
-        monkeypatch.setitem(sys.modules, name, module)
-    easy = type("EasyDict", (dict,), {"__module__": "dnnlib.util", "__qualname__": "EasyDict"})
-    made["dnnlib.util"].EasyDict = easy
-
-    def reconstruct(meta):
-        raise AssertionError("nothing is rebuilt")
-
-    reconstruct.__module__, reconstruct.__qualname__ = "torch_utils.persistence", "_reconstruct_persistent_obj"
-    reconstruct.__name__ = "_reconstruct_persistent_obj"
-    made["torch_utils.persistence"]._reconstruct_persistent_obj = reconstruct
-    return types.SimpleNamespace(easy=easy, reconstruct=reconstruct)
-
-
-class Persistent:
-    def __init__(self, reconstruct, name, state):
-        self.made = (
-            reconstruct,
-            ({"type": "class", "version": 6, "module_src": "1/0", "class_name": name, "state": state},),
-        )
-
-    def __reduce__(self):
-        return self.made
+def official():
+    with named_modules() as names:
+        yield names
 
 
 def envelope(official, parameters, inner=()):

@@ -89,6 +89,7 @@ _DRAWN = numpy.random.default_rng(2)
 FILES = {
     "mnist": Files("mnist", _write_idx),
     "fashion-mnist": Files("fashion-mnist", _write_idx),
+    "stacked-mnist": Files("stacked-mnist", _write_idx),
     "cifar10": Files("cifar10", _write_records),
     "folder": Files("folder", _write_pictures),
     "array": Files(

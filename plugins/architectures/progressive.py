@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ganzoo import Architecture, Draws, Networks, Official, Plan, Scores, Spec, hookimpl, ops
 from ganzoo_plugins.architectures.stages import stages
-from ganzoo_plugins.architectures.style_layers import Conv, Linear, MinibatchStdDev, pixel_norm
+from ganzoo_plugins.architectures.style_layers import Conv, Linear, MinibatchStdDev, equalised, pixel_norm
 
 _MAKES = "progressive makes pictures of 16 to 1024 px"
 LARGEST = 1024
@@ -44,7 +44,7 @@ def double(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2)
 
 
-class BoxConv(nn.Module):
+class BoxConv(nn.Conv2d):
     """A 3x3 convolution behind nearest doubling, or in front of means of 2x2, and an activation; equalised as `Conv`.
 
     Both are computed as one convolution of 4x4 with a stride of 2, the weights summed over the four places where a
@@ -52,12 +52,14 @@ class BoxConv(nn.Module):
     """
 
     def __init__(self, inputs: int, outputs: int, *, up: bool, activation: Activation = "linear"):
-        super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.randn(outputs, inputs, 3, 3)), nn.Parameter(torch.zeros(outputs))
+        super().__init__(inputs, outputs, 3, padding=1)
+        nn.init.normal_(self.weight)
+        assert self.bias is not None
+        nn.init.zeros_(self.bias)
         self.weight_gain, self.up, self.activation = 1 / math.sqrt(inputs * 9), up, activation
 
     def forward(self, x: Tensor) -> Tensor:
-        padded = F.pad(self.weight * self.weight_gain, (1, 1, 1, 1))
+        padded = F.pad(equalised(self), (1, 1, 1, 1))
         summed = padded[..., 1:, 1:] + padded[..., 1:, :-1] + padded[..., :-1, 1:] + padded[..., :-1, :-1]
         if self.up:  # a transposed convolution turns its weights round
             x = F.conv_transpose2d(x, summed.flip(2, 3).transpose(0, 1), stride=2, padding=1)

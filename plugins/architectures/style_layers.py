@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -254,7 +254,7 @@ class Styles(Mapping):
         return (layer >= first) & (draw < self.mixing)
 
 
-def equalised(layer: Linear | Conv) -> Tensor:
+def equalised(layer: Any) -> Tensor:
     """The weight as it is used. One that is normalised anyhow (spectral norm) keeps its norm: a gain before the
     normalisation would change nothing, and behind it would undo it."""
     weight: Tensor = layer.weight

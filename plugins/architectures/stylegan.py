@@ -25,8 +25,7 @@ from ganzoo_plugins.architectures.progressive import (
     shown,
 )
 from ganzoo_plugins.architectures.stages import stages
-from ganzoo_plugins.architectures.style_layers import Conv, Linear, Noise, NoiseMode, low_pass
-from ganzoo_plugins.architectures.stylegan2 import Styles
+from ganzoo_plugins.architectures.style_layers import Conv, Linear, Noise, NoiseMode, Styles, low_pass
 
 _MAKES = "stylegan makes pictures of 16 to 1024 px"
 

@@ -4,14 +4,13 @@ in the form of Karras et al. 2020, Training Generative Adversarial Networks with
 from __future__ import annotations
 
 import math
-import re
 from itertools import pairwise
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from ganzoo import Architecture, Draws, Networks, Official, Plan, Scores, Spec, Weights, hookimpl, ops
+from ganzoo import Architecture, Draws, Networks, Official, Plan, Scores, Spec, hookimpl, ops
 from ganzoo_plugins.architectures.stages import stages
 from ganzoo_plugins.architectures.style_layers import (
     FILTER,
@@ -25,6 +24,7 @@ from ganzoo_plugins.architectures.style_layers import (
     Styles,
     low_pass,
 )
+from ganzoo_plugins.architectures.stylegan2_forms import nvidia_name, recovered, to_nvidia
 from ganzoo_plugins.regularizers.path_length import path_lengths
 from ganzoo_plugins.regularizers.r1 import squared_gradient
 
@@ -286,7 +286,9 @@ class StyleGAN2(Architecture):
     @classmethod
     def official(cls) -> tuple[Official, ...]:
         return (
-            Official("NVlabs/stylegan2-ada-pytorch", _official_networks, _official_outputs, _official_name, recovered),
+            Official(
+                "NVlabs/stylegan2-ada-pytorch", _official_networks, _official_outputs, nvidia_name, recovered, to_nvidia
+            ),
         )
 
 
@@ -305,64 +307,6 @@ def _official_networks(config: dict[str, Any]) -> dict[str, nn.Module]:
     side, classes = config["img_resolution"], tuple(map(str, range(config["c_dim"])))
     networks = architecture.build(Spec("image", (config.get("img_channels", 3), side, side), classes), Plan())
     return {"G": networks.generator, "D": networks.discriminator}
-
-
-def _official_name(name: str) -> str | None:
-    """`synthesis.b8.conv0.affine.weight` -> `synthesis.blocks.1.conv0.conv.affine.weight`; filters are constants."""
-    if name.endswith("resample_filter"):
-        return None
-    for theirs, ours in (
-        (r"\bfc(\d+)\.", r"layers.\1."),  # of a mapping
-        (r"^b4\.fc\.", "dense."),
-        (r"^b4\.out\.", "score."),
-        (r"^b4\.conv\.", "conv."),
-        (r"^b\d+\.fromrgb\.", "frompicture."),
-        (r"\.w_avg$", ".mean"),
-        (r"\.noise_(strength|const)$", r".noise.\1"),
-        (r"^(synthesis\.b\d+\.\w+)\.(affine|weight)", r"\1.conv.\2"),
-        (r"\.torgb\.", ".topicture."),
-        (r"^synthesis\.b(\d+)\.", lambda found: f"synthesis.blocks.{_level(found[1])}."),
-        (r"^b(\d+)\.", lambda found: f"blocks.{_level(found[1]) - 1}."),
-    ):
-        name = re.sub(theirs, ours, name)
-    return name
-
-
-def recovered(weights: Weights) -> tuple[dict[str, Any], Spec] | None:
-    """Options and spec of an NVIDIA checkpoint, from its tensors; what no tensor tells, from what it was built with."""
-    state = weights.states.get("G_ema") or weights.states.get("G") or {}
-    if not {"mapping.fc0.weight", "synthesis.b4.const", "synthesis.b4.conv1.affine.weight"} <= set(state):
-        return None
-    sides = sorted(
-        int(found[1]) for name in state if (found := re.fullmatch(r"synthesis\.b(\d+)\.conv1\.weight", name))
-    )
-    widths = {side: len(state[f"synthesis.b{side}.conv1.weight"]) for side in sides}
-    style = state["synthesis.b4.conv1.affine.weight"].shape[1]
-    embedding = state.get("mapping.embed.weight")
-    classes = 0 if embedding is None else embedding.shape[1]
-    largest = max(widths.values())
-    built, judged = (weights.options.get(name, {}) for name in ("G", "D"))
-    discriminator = weights.states.get("D", {})
-    options = {
-        "latent": state["mapping.fc0.weight"].shape[1] - (style if classes else 0),
-        "style": style,
-        "mapping_layers": sum(bool(re.fullmatch(r"mapping\.fc\d+\.weight", name)) for name in state),
-        "channel_base": max(
-            [side * width for side, width in widths.items() if width < largest], default=largest * sides[-1]
-        ),
-        "channel_max": largest,
-        "discriminator": "orig" if discriminator and not any(".skip." in name for name in discriminator) else "resnet",
-        "group": judged.get("epilogue_kwargs", {}).get("mbstd_group_size") or 4,
-        "clamp": built.get("synthesis_kwargs", {}).get("conv_clamp"),
-        "conditional": classes > 0,
-    }
-    channels = len(state[f"synthesis.b{sides[-1]}.torgb.weight"])
-    return options, Spec("image", (channels, sides[-1], sides[-1]), tuple(map(str, range(classes))))
-
-
-def _level(side: str) -> int:
-    """How often 4 pixels were doubled."""
-    return int(side).bit_length() - 3
 
 
 def _official_outputs(networks: dict[str, nn.Module], recorded: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -390,7 +334,7 @@ def _official_outputs(networks: dict[str, nn.Module], recorded: dict[str, Tensor
 def _gradients(value: Tensor, network: nn.Module, prefix: str, recorded: dict[str, Tensor]) -> dict[str, Tensor]:
     """The recorded gradients' names, and the value's gradients by our parameters."""
     parameters = dict(network.named_parameters())
-    ours = {name: _official_name(name.removeprefix(prefix)) for name in recorded if name.startswith(prefix)}
+    ours = {name: nvidia_name(name.removeprefix(prefix)) for name in recorded if name.startswith(prefix)}
     gradients = torch.autograd.grad(value, [parameters[str(name)] for name in ours.values()])
     return dict(zip(ours, gradients, strict=True))
 

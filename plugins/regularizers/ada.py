@@ -72,14 +72,13 @@ class ADA(Regularizer):
         x = add_noise(x, chances, draws.normal("ada noise", *x.shape).to(x.dtype)) if noise else x
         return cut(x, chances) if cutout else x
 
-    def penalty(self, turn: Turn) -> Tensor:
+    def penalty(self, turn: Turn) -> None:
         """No penalty: here p follows the real scores of the discriminator's turn."""
         assert turn.real_scores is not None
         scores = turn.real_scores.value
         if self.fixed is None:
             self._follow(scores.detach(), turn.game.draws.world, turn.game.batch)
             turn.game.note("ada/p", self.p)
-        return scores.new_zeros(())
 
     def _follow(self, scores: Tensor, processes: int, batch: int) -> None:
         count = len(scores) * processes

@@ -27,7 +27,8 @@ class SpectralNorm(Regularizer):
     Miyato et al. 2018, arXiv:1802.05957, algorithm 1: power iteration on the weight as a matrix (outputs, all the
     rest). The iteration's vectors are part of the state.
 
-    Differs from the paper: none known.
+    Differs from the paper: a layer that begins at zero, which nothing can be divided by the norm of, begins with
+    torch's own first weights instead.
 
     Args:
         side: which networks.
@@ -49,18 +50,10 @@ class SpectralNorm(Regularizer):
         chosen = {"discriminator": networks.discriminators, "generator": networks.generators, "both": networks.all()}
         for network in chosen[self.side_name].values():
             for module in list(network.modules()):
-                if isinstance(module, LAYERS) or hasattr(module, "weight_gain"):
-                    _start(module)
+                if isinstance(module, LAYERS):
+                    if not module.weight.any():  # one that begins at zero has no norm that it could be divided by
+                        module.reset_parameters()
                     spectral_norm(module, n_power_iterations=self.iterations)
-
-
-def _start(layer: Any) -> None:
-    """A layer that scales its weight when it is used (`weight_gain`) uses it as it is; one that begins at zero, whose
-    norm nothing can be divided by, begins with torch's own first weights."""
-    if hasattr(layer, "weight_gain"):
-        layer.weight_gain = 1.0
-    elif not layer.weight.any():
-        layer.reset_parameters()
 
 
 @hookimpl

@@ -20,6 +20,7 @@ from ganzoo.config import resolve
 from ganzoo.registry import installed
 from ganzoo.training import build as build_game
 from ganzoo_plugins.architectures.progressive import BoxConv, channel_widths, shown
+from ganzoo_plugins.architectures.style_layers import equalised
 from ganzoo_plugins.architectures.stylegan import adaptive_instance_norm
 from ganzoo_plugins.recipes.progressive import RECIPES
 
@@ -108,9 +109,10 @@ def test_a_size_fades_in(name):
         small, large = picture(larger - 1), picture(larger)
         enlarged = small.repeat_interleave(2, 2).repeat_interleave(2, 3)
         for share in (0.25, 0.5):
-            torch.testing.assert_close(picture(larger - 1 + share), enlarged + share * (large - enlarged))
-        torch.testing.assert_close(picture(larger - 1 + 2**-40), enlarged)
-        assert not torch.allclose(enlarged, large)
+            wanted = enlarged + share * (large - enlarged)
+            torch.testing.assert_close(picture(larger - 1 + share), wanted, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(picture(larger - 1 + 2**-40), enlarged, rtol=1e-3, atol=1e-3)
+        assert not torch.allclose(enlarged, large, atol=0.1)
 
 
 @GROWING
@@ -229,7 +231,7 @@ def test_spectral_norm_is_of_the_weights_in_use(name):
     layers = [layer for layer in networks.discriminator.modules() if hasattr(layer, "weight_gain")]
     assert len(layers) > 10
     for layer in layers:
-        largest = torch.linalg.matrix_norm((layer.weight * layer.weight_gain).flatten(1), 2)
+        largest = torch.linalg.matrix_norm(equalised(layer).flatten(1), 2)
         assert largest.item() == pytest.approx(1, rel=0.05)
 
 
@@ -303,12 +305,12 @@ def test_truncation_moves_the_first_layers_to_the_mean():
     by_hand = styles.clone()
     by_hand[:, :3] = generator.mean_style + 0.3 * (styles[:, :3] - generator.mean_style)
     torch.manual_seed(1)
-    torch.testing.assert_close(truncated, generator.synthesis(by_hand))
+    torch.testing.assert_close(truncated, generator.synthesis(by_hand), rtol=1e-3, atol=1e-3)
     torch.manual_seed(1)
     whole = architecture.sample(generator, latent, None)
     assert not torch.allclose(truncated, whole)
     torch.manual_seed(1)
-    torch.testing.assert_close(whole, generator.synthesis(styles))
+    torch.testing.assert_close(whole, generator.synthesis(styles), rtol=1e-3, atol=1e-3)
 
 
 def test_sorts_of_noise():

@@ -375,7 +375,7 @@ def follow(part, sign, batches, batch=100):
     game = SimpleNamespace(draws=Draws(0), batch=batch, note=notes.__setitem__)
     scores = Scores(torch.full((batch,), float(sign)))
     for _ in range(batches):
-        assert part.penalty(Turn(game, None, "discriminator", "discriminator", None, scores, None, scores)).item() == 0
+        assert part.penalty(Turn(game, None, "discriminator", "discriminator", None, scores, None, scores)) is None
     return notes["ada/p"].item()
 
 

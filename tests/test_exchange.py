@@ -1,0 +1,301 @@
+"""Official checkpoints become runs: those of NVIDIA's pickles, of plain files of parameters, and of others' code."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy
+import nvidia_pickles
+import pytest
+import safetensors
+import safetensors.torch
+import torch
+from click.testing import CliRunner
+from conftest import ROOT
+
+from ganzoo import Run
+from ganzoo.cli import main
+from ganzoo.game import Game
+from ganzoo.registry import installed
+from ganzoo.training import initialise
+from ganzoo_plugins.architectures.stylegan2_forms import nvidia_name, official_name, to_nvidia
+
+PARITY = ROOT / "tests" / "parity"
+ROSINALITY = ROOT / "tests" / "exchange" / "rosinality_stylegan2.safetensors"
+
+
+def recorded(path):
+    """What was recorded, by network (`G`, `D`) and under `outputs`, and its configuration."""
+    with safetensors.safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        config = json.loads((file.metadata() or {}).get("config", "{}"))
+    parts = {prefix: {} for prefix in ("G", "D", "g", "d")}
+    outputs = {}
+    for name, value in tensors.items():
+        prefix, _, rest = name.partition(".")
+        if prefix in parts:
+            parts[prefix][rest] = value
+        else:
+            outputs[name] = value
+    return parts, outputs, config
+
+
+@pytest.fixture(scope="module", params=["stylegan2_uncond", "stylegan2_cond"])
+def official(request):
+    return recorded(PARITY / f"{request.param}.safetensors")
+
+
+@pytest.fixture(scope="module")
+def unconditional():
+    return recorded(PARITY / "stylegan2_uncond.safetensors")
+
+
+def invoke(*words, code=0):
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    assert done.exit_code == code, (done.output, done.exception)
+    if code:
+        assert done.stderr.startswith("ganzoo: ") and done.stderr.count("\n") == 1, done.stderr
+    return done
+
+
+def sampled(run_path):
+    """The run's networks in the mode in which they are sampled."""
+    game = Run.open(run_path).game()
+    return game.procedure.sampling_network(game).eval(), game.networks.discriminator.eval()
+
+
+@torch.no_grad()
+def assert_same(networks, outputs, scores="logits"):
+    """The recorded pictures and scores come out of a run's networks."""
+    generator, discriminator = networks
+    label = outputs.get("label")
+    styles = generator.mapping(outputs["z"], label)
+    made = {
+        "image": generator.synthesis(styles, "const"),
+        "image_psi07": generator.synthesis(generator.mean_style.lerp(styles, 0.7), "const"),
+    }
+    if scores:
+        made[scores] = discriminator(outputs["image"], label).value.reshape(outputs[scores].shape)
+    for name, value in made.items():
+        torch.testing.assert_close(value, outputs[name], rtol=0, atol=1e-4 * float(outputs[name].abs().max()))
+
+
+# NVIDIA's form
+
+
+def write_pickle(path, parts, config):
+    with nvidia_pickles.named_modules() as names:
+        synthesis = names.easy(channel_base=config["channel_base"], conv_clamp=config["conv_clamp"])
+        options = {
+            "G": names.easy(z_dim=config["z_dim"], synthesis_kwargs=synthesis),
+            "D": names.easy(epilogue_kwargs=names.easy(mbstd_group_size=config["mbstd_group_size"])),
+        }
+        held = {name: nvidia_pickles.network(names, "Network", parts[name], options[name]) for name in ("G", "D")}
+        held["G_ema"] = nvidia_pickles.network(names, "Network", parts["G"], options["G"])
+        path.write_bytes(pickle.dumps({**held, "training_set_kwargs": names.easy(resolution=32), "augment_pipe": None}))
+
+
+def test_nvidias_pickle_makes_the_recorded_pictures(tmp_path, ganzoo, official):
+    parts, outputs, config = official
+    write_pickle(tmp_path / "network.pkl", parts, config)
+    told = ganzoo("import", "network.pkl", "--arch", "stylegan2", "--out", "run").stdout
+    assert told == "run\n"  # nothing is missing
+    assert_same(sampled(tmp_path / "run"), outputs)
+    run = Run.open(tmp_path / "run")
+    assert run.steps == [0] and run.spec.shape == (3, 32, 32) and len(run.spec.classes) == config["c_dim"]
+    options = run.config.architecture.options
+    wanted = {name: config[name] for name in ("channel_base", "channel_max", "mapping_layers")}
+    wanted |= {"latent": config["z_dim"], "style": config["w_dim"], "clamp": config["conv_clamp"]}
+    assert options == {**options, **wanted, "conditional": config["c_dim"] > 0}
+
+
+# Files of parameters
+
+
+def nested(parts):
+    return {name: parts[name] for name in ("G", "D")} | {"G_ema": parts["G"]}
+
+
+def prefixed(parts, **networks):
+    return {f"{prefix}.{name}": value for prefix, of in networks.items() for name, value in parts[of].items()}
+
+
+FORMS = {
+    "two.safetensors": (lambda parts: prefixed(parts, G="G", D="D"), []),
+    "average.safetensors": (
+        lambda parts: prefixed(parts, G_ema="G"),
+        ["average only; the generator starts from it", "holds no discriminator; it starts anew"],
+    ),
+    "generator.safetensors": (lambda parts: parts["G"], ["holds no discriminator; it starts anew"]),
+    "nested.pt": (nested, []),
+    "state.pth": (
+        lambda parts: {"state_dict": {f"module.{name}": value for name, value in parts["G"].items()}, "epoch": 3},
+        ["holds no discriminator; it starts anew"],
+    ),
+    "names.pt": (lambda parts: {"generator": parts["G"], "discriminator": {"state_dict": parts["D"]}}, []),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_files_of_parameters(tmp_path, unconditional, name):
+    parts, outputs, _ = unconditional
+    make, told = FORMS[name]
+    save = safetensors.torch.save_file if name.endswith("safetensors") else torch.save
+    save(make(parts), tmp_path / name)
+    lines = invoke("import", tmp_path / name, "--out", tmp_path / "run").output.splitlines()
+    assert len(lines) == len(told) + 1
+    assert all(wanted in line for wanted, line in zip(told, lines, strict=False))
+    assert_same(
+        sampled(tmp_path / "run"), outputs, scores=None if any("discriminator" in line for line in told) else "logits"
+    )
+
+
+def test_an_imported_run_is_sampled_measured_and_trained_from(tmp_path, ganzoo, unconditional):
+    safetensors.torch.save_file(prefixed(unconditional[0], G="G", D="D"), tmp_path / "net.safetensors")
+    options = "stylegan2:latent=32,style=48,mapping_layers=3,channel_base=512,channel_max=32,mixing=0"
+    invoke("import", tmp_path / "net.safetensors", "--arch", "stylegan2:mixing=0", "--out", tmp_path / "run")
+    assert Run.open(tmp_path / "run").config.architecture.options["mixing"] == 0
+    invoke("sample", tmp_path / "run", "--count", 4, "--truncation", 0.7, "--out", tmp_path / "made.png")
+    numpy.savez(
+        tmp_path / "real.npz", samples=numpy.random.default_rng(0).integers(0, 255, (20, 32, 32, 3), numpy.uint8)
+    )
+    words = ["--reference", tmp_path / "real.npz", "--count", 20, "--metric", "kernel", "--json"]
+    assert json.loads(invoke("evaluate", tmp_path / "run", *words).stdout)[0]["value"] > 0
+    words = ["--arch", options, "--data", "shapes", "--init", tmp_path / "run", "--steps", 1, "--batch", 4]
+    told = ganzoo("train", *words, "--out", "fine").stdout
+    assert "took 89 of 89 tensors" in told
+    # The folder itself is not one to train in: its data are others.
+    told = invoke("train", *words[:4], "--steps", 1, "--batch", 16, "--out", tmp_path / "run", code=1).stderr
+    assert "holds another run" in told
+
+
+def test_fine_tuning_at_twice_the_size_takes_what_both_sizes_have(tmp_path, unconditional):
+    safetensors.torch.save_file(prefixed(unconditional[0], G="G", D="D"), tmp_path / "net.safetensors")
+    invoke("import", tmp_path / "net.safetensors", "--out", tmp_path / "run")
+    run = Run.open(tmp_path / "run")
+    larger = type(run.spec)("image", (3, 64, 64))
+    game = Game(run.config.make(installed()), larger, None, batch=4, seed=9, steps=1, data_size=1)
+    before = {name: network.state_dict() for name, network in run.game().networks.all().items()}
+    initialise(game, str(tmp_path / "run"))
+    for name, network in game.networks.all().items():
+        own = network.state_dict()
+        taken = {key for key, value in before[name].items() if key in own and torch.equal(own[key], value)}
+        new = {".".join(key.split(".")[: 3 if name == "generator" else 2]) for key in set(own) - taken}
+        if name == "generator":
+            assert new == {"synthesis.blocks.4"}
+        else:
+            assert new == {"blocks.3", "frompicture.weight", "frompicture.bias"}
+
+
+# What is refused
+
+
+def test_weights_that_do_not_fit_are_refused_in_one_sentence(tmp_path, unconditional):
+    whole = prefixed(unconditional[0], G="G", D="D")
+    changes = {
+        r"1 missing \(blocks.0.conv0.bias\)": lambda held: held.pop("D.b8.conv0.bias"),
+        r"1 unknown \(extra\)": lambda held: held.update({"D.extra": torch.zeros(3)}),
+        r"1 of another shape \(mapping.layers.1.bias\)": lambda held: held.update(
+            {"G.mapping.fc1.bias": torch.zeros(3)}
+        ),
+        "its tensors do not make networks of 'stylegan2'": lambda held: held.update(
+            {"G.mapping.fc0.weight": torch.ones(1)}
+        ),
+    }
+    for told, change in changes.items():
+        held = dict(whole)
+        change(held)
+        safetensors.torch.save_file(held, tmp_path / "net.safetensors")
+        error = invoke("import", tmp_path / "net.safetensors", "--out", tmp_path / "run", code=1).stderr
+        assert told.replace("\\", "") in error
+        assert not (tmp_path / "run").exists()
+
+
+class Touching:
+    """An object whose pickle touches a file."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return (Path.touch, (self.mark,))
+
+
+@pytest.mark.parametrize("name", ["network.pkl", "network.pt"])
+def test_a_hostile_file_is_refused_and_nothing_in_it_runs(tmp_path, ganzoo, name):
+    held = {"G": Touching(tmp_path / "ran")}
+    if name.endswith("pkl"):
+        (tmp_path / name).write_bytes(pickle.dumps(held))
+    else:
+        torch.save(held, tmp_path / name)
+    done = ganzoo("import", name, "--arch", "stylegan2", "--out", "run", code=1)
+    assert "is refused: it asks for" in done.stderr and "Nothing in it was run" in done.stderr
+    assert done.stderr.count("\n") == 1 and not (tmp_path / "ran").exists() and not (tmp_path / "run").exists()
+
+
+def test_damaged_and_strange_files_are_refused_in_one_sentence(tmp_path, unconditional):
+    torch.save(nested(unconditional[0]), tmp_path / "cut.pt")
+    (tmp_path / "cut.pt").write_bytes((tmp_path / "cut.pt").read_bytes()[:5000])
+    for name in ("noise.safetensors", "noise.pt", "noise.pkl", "noise"):
+        (tmp_path / name).write_bytes(b"no network at all")
+    torch.save(torch.zeros(3), tmp_path / "tensor.pt")
+    safetensors.torch.save_file({"weight": torch.zeros(3)}, tmp_path / "other.safetensors")
+    (tmp_path / "folder").mkdir()
+    refused = {"cut.pt": 1, "noise.safetensors": 1, "noise.pt": 1, "noise.pkl": 1, "noise": 1, "tensor.pt": 1}
+    refused |= {"other.safetensors": 2, "folder": 2, "absent.pkl": 2}
+    for name, code in refused.items():
+        told = invoke("import", tmp_path / name, "--out", tmp_path / "run", code=code).stderr
+        assert name in told
+    told = invoke("import", tmp_path / "other.safetensors", "--arch", "mlp", "--out", tmp_path / "run", code=2).stderr
+    assert "official form of architecture 'mlp'; architectures that take checkpoints: " in told and "stylegan2" in told
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_in_use_is_refused(tmp_path, unconditional):
+    safetensors.torch.save_file(unconditional[0]["G"], tmp_path / "net.safetensors")
+    (tmp_path / "run").mkdir()
+    invoke("import", tmp_path / "net.safetensors", "--out", tmp_path / "run")  # an empty one is not
+    told = invoke("import", tmp_path / "net.safetensors", "--out", tmp_path / "run", code=1).stderr
+    assert "is not empty; name another folder with --out" in told
+
+
+# Names
+
+
+def test_official_names_are_the_inverse_of_ours(official):
+    for network, state in ((name, official[0][name]) for name in ("G", "D")):
+        named = {ours: value for name, value in state.items() if (ours := nvidia_name(name)) is not None}
+        levels = len({name.split(".")[1] for name in named if name.startswith("blocks.")})
+        assert {name: nvidia_name(official_name(name, levels)) for name in named} == {name: name for name in named}
+        again = to_nvidia(network, named)
+        assert set(again) == set(state)  # with the filters: NVIDIA's code loads it strictly
+        assert all(torch.equal(again[name], value) for name, value in state.items())
+
+
+# rosinality's form
+
+
+@pytest.mark.parametrize("form", ["trained", "converted"])
+def test_rosinalitys_checkpoint_makes_the_recorded_pictures(tmp_path, form):
+    """Recorded with that code's own networks. Trained ones keep the command line beside the tensors, and no mean."""
+    from argparse import Namespace
+
+    parts, outputs, _ = recorded(ROSINALITY)
+    outputs["image_psi07"] = outputs["psi"]
+    held = {"g_ema": parts["g"], "latent_avg": outputs["mean"]}
+    if form == "trained":
+        held = {"g": parts["g"], "d": parts["d"], "g_ema": parts["g"], "g_optim": {"state": {0: {"step": 1}}}}
+        held |= {"args": Namespace(size=16, path="photos"), "ada_aug_p": 0.1}
+    torch.save(held, tmp_path / "net.pt")
+    told = invoke("import", tmp_path / "net.pt", "--out", tmp_path / "run").output
+    if form == "converted":
+        assert_same(sampled(tmp_path / "run"), outputs, scores=None)
+        return
+    assert "no mean style; it was taken over 4,096 latents" in told
+    generator, discriminator = sampled(tmp_path / "run")
+    mean = outputs["mean"].flatten()
+    torch.testing.assert_close(generator.mean_style, mean, atol=0.1 * float(mean.abs().max()), rtol=0)
+    generator.mean_style.copy_(mean)
+    assert_same((generator, discriminator), outputs)
