@@ -27,6 +27,8 @@ _NAMES = {
     "D": ("D", "d", "discriminator", "netD"),
     "G_ema": ("G_ema", "g_ema", "g_running", "avgG"),
 }
+# What some keep beside the tensors, such as their command line; it is read into an object of ours, and not used.
+_BESIDE = ("argparse.Namespace", "models.utils.config.BaseConfig")
 _MODEL = "model.safetensors"  # the sampling generator in an exported folder
 
 
@@ -95,12 +97,11 @@ def _tensors(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return dict(safetensors.torch.load_file(path))
-        # Some keep their command line beside the tensors: it is read into an object of ours, and not used.
-        with torch.serialization.safe_globals([(_Inert, "argparse.Namespace")]):
+        with torch.serialization.safe_globals([(_Inert, name) for name in _BESIDE]):
             held = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many things for a file that is not one of its own
         asked = re.search(r"GLOBAL ([\w.]+)", str(error))
-        told = f"it asks for {asked[1]}, and only tensors are read" if asked else _first_line(error)
+        told = f"it asks for {asked[1]}, and only tensors are read" if asked else _told(error)
         raise DataError(f"{path} is refused: {told}. Nothing in it was run") from None
     if not isinstance(held, dict):
         raise DataError(f"{path} does not hold parameters by name")
@@ -111,8 +112,8 @@ class _Inert:
     """Takes the place of what a file says about itself."""
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200].rstrip(".")
+def _told(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:200].rstrip(".")
 
 
 def _under(held: dict[str, Any], word: str) -> dict[str, Tensor]:
@@ -132,12 +133,7 @@ def _recovered(weights: Weights, registry: Registry, choice: Choice | None, path
     """The name of an architecture that recognises the networks, and what it found."""
     names = registry.names("architecture") if choice is None else [choice.name]
     for name, official in _forms(registry, names):
-        assert official.recover is not None
-        try:
-            found = official.recover(weights)
-        # Names of an official form, over tensors that are not: they may fail at anything.
-        except (LookupError, ValueError, ArithmeticError, RuntimeError, TypeError) as error:
-            raise DataError(f"{path}: its tensors do not make networks of '{name}': {_first_line(error)}") from None
+        found = _recover(official, weights, name, path)
         if found is not None:
             return name, found
     able = ", ".join(sorted({name for name, _ in _forms(registry, registry.names("architecture"))}))
@@ -145,6 +141,15 @@ def _recovered(weights: Weights, registry: Registry, choice: Choice | None, path
     raise UsageError(
         f"{path} does not hold networks in an official form of {asked}; architectures that take checkpoints: {able}"
     )
+
+
+def _recover(official: Official, weights: Weights, name: str, path: Path) -> Recovered | None:
+    assert official.recover is not None
+    try:
+        return official.recover(weights)
+    # Names of an official form, over tensors that are not: they may fail at anything.
+    except (LookupError, ValueError, ArithmeticError, RuntimeError, TypeError) as error:
+        raise DataError(f"{path}: its tensors do not make networks of '{name}': {_told(error)}") from None
 
 
 def _forms(registry: Registry, names: Iterable[str]) -> list[tuple[str, Official]]:
@@ -218,7 +223,8 @@ def _import_folder(path: Path, arch: str | None, out: Path) -> tuple[Run, list[s
     try:
         config, spec = Config.from_json(recorded), Spec.from_json(recorded["spec"])
         step, size, names = (recorded["exported"][key] for key in ("step", "data_size", "names"))
-    except (KeyError, TypeError) as error:
+        step, size = int(step), int(size)
+    except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}/config.json is not one that ganzoo export wrote: {error}") from None
     registry = installed()
     game = _game(config, registry, spec, size)
@@ -230,7 +236,7 @@ def _import_folder(path: Path, arch: str | None, out: Path) -> tuple[Run, list[s
     states = states if names == "ganzoo" else _translated(registry, config.architecture.name, names, states, path)
     for name, state in states.items():
         _load(game.networks.all()[name], state, files[name])
-    game.begin(int(step))
+    game.begin(step)
     game.procedure.start(game)  # averages start from the new weights
     notes = [f"{path} holds no {name}; it starts anew" for name in game.networks.all() if name not in states]
     return _begin(out, config, game, size), notes
@@ -243,6 +249,6 @@ def _translated(
     words = {"generator": "G", "discriminator": "D"}
     weights = Weights({words[name]: state for name, state in states.items() if name in words}, {})
     for _, official in _forms(registry, [architecture]):
-        if official.source == source and official.recover and (found := official.recover(weights)) is not None:
-            return {name: found.states[words[name]] for name in states}
+        if official.source == source and (found := _recover(official, weights, architecture, path)) is not None:
+            return {name: found.states[words[name]] for name in states if name in words}
     raise DataError(f"{path}: architecture '{architecture}' does not know its parameters' names ({source})")

@@ -15,7 +15,7 @@ import torch
 from click.testing import CliRunner
 from conftest import ROOT
 
-from ganzoo import Run
+from ganzoo import Plan, Run, Spec
 from ganzoo.cli import main
 from ganzoo.game import Game
 from ganzoo.registry import installed
@@ -299,3 +299,71 @@ def test_rosinalitys_checkpoint_makes_the_recorded_pictures(tmp_path, form):
     torch.testing.assert_close(generator.mean_style, mean, atol=0.1 * float(mean.abs().max()), rtol=0)
     generator.mean_style.copy_(mean)
     assert_same((generator, discriminator), outputs)
+
+
+# The other architectures' official names. Recordings whose channels no options give stand for their names only.
+
+
+def test_the_dcgan_of_pytorchs_examples(tmp_path):
+    parts, outputs, _ = recorded(PARITY / "dcgan.safetensors")
+    torch.save({"netG": parts["G"], "netD": parts["D"]}, tmp_path / "net.pth")
+    invoke("import", tmp_path / "net.pth", "--arch", "dcgan", "--out", tmp_path / "run")
+    generator, discriminator = sampled(tmp_path / "run")
+    with torch.no_grad():
+        made = generator(outputs["z"].flatten(1))
+        scores = discriminator(made).value
+    torch.testing.assert_close(made, outputs["image_eval"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(scores, outputs["logits_eval"].flatten(), atol=1e-4, rtol=1e-4)
+    torch.save(parts["D"], tmp_path / "net.pth")  # which alone makes no pictures
+    invoke("import", tmp_path / "net.pth", "--arch", "dcgan", "--out", tmp_path / "other", code=2)
+
+
+def renamed(network, official, recording):
+    """Our parameters under the official names that a recording holds."""
+    names = {ours: name for name in recording if (ours := official.rename(name)) is not None}
+    return {names[ours]: value for ours, value in network.state_dict().items()}
+
+
+@torch.no_grad()
+def test_the_networks_of_r3gan(tmp_path):
+    parts, _, _ = recorded(PARITY / "r3gan.safetensors")
+    architecture = installed().make(
+        "architecture", "r3gan", {"latent": 6, "widths": (24, 16, 12), "blocks": 1, "conditional": True}
+    )
+    (official,) = architecture.official()
+    networks = architecture.build(Spec("image", (3, 16, 16), tuple("abcd")), Plan())
+    for network in networks.all().values():  # the last of a block begins at zero
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    held = {"G_ema": renamed(networks.generator, official, parts["G"])}
+    held["D"] = {
+        f"Model.{name}": value for name, value in renamed(networks.discriminator, official, parts["D"]).items()
+    }
+    torch.save(held, tmp_path / "net.pt")
+    invoke("import", tmp_path / "net.pt", "--out", tmp_path / "run")
+    generator, discriminator = sampled(tmp_path / "run")
+    latent, label = torch.randn(5, 6), torch.arange(5) % 4
+    wanted = networks.generator(latent, label)
+    torch.testing.assert_close(generator(latent, label), wanted, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        discriminator(wanted, label).value, networks.discriminator(wanted, label).value, atol=1e-5, rtol=1e-5
+    )
+
+
+@torch.no_grad()
+def test_the_progressive_gan_of_pytorch_gan_zoo(tmp_path):
+    """The recorded maps of 16, 12 and 8 channels follow from no options, and are refused. Random networks of 16, 16 and
+    8, under the same names, make the picture that they make when they are rebuilt as the recorded ones are."""
+    parts, outputs, _ = recorded(PARITY / "pgan.safetensors")
+    torch.save({"netG": parts["G"], "netD": parts["D"], "avgG": parts["G"]}, tmp_path / "net.pt")
+    told = invoke("import", tmp_path / "net.pt", "--out", tmp_path / "run", code=1).stderr
+    assert "maps of 16, 12, 8 channels follow from no channel_base and channel_max" in told
+    (official,) = installed().get("architecture", "progressive").official()
+    config = {"latent": 20, "depths": [16, 16, 8]}
+    networks = official.build(config)
+    held = {"netG": renamed(networks["G"], official, parts["G"]), "netD": renamed(networks["D"], official, parts["D"])}
+    torch.save({**held, "avgG": held["netG"]}, tmp_path / "net.pt")
+    told = invoke("import", tmp_path / "net.pt", "--out", tmp_path / "run").output
+    assert "compares other samples" in told
+    wanted = official.outputs(networks, outputs)  # which puts the networks on our scale
+    torch.testing.assert_close(sampled(tmp_path / "run")[0](outputs["z"]), wanted["image"], atol=1e-5, rtol=1e-5)

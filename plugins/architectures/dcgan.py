@@ -3,11 +3,12 @@ Adversarial Networks, arXiv:1511.06434, section 3 and figure 1."""
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from ganzoo import Architecture, Draws, Networks, Official, Plan, Scores, Spec, hookimpl
+from ganzoo import Architecture, Draws, Networks, Official, Plan, Recovered, Scores, Spec, Weights, hookimpl
 from ganzoo_plugins.architectures.stages import stages
 
 _MAKES = "dcgan makes pictures of 16 to 128 px"
@@ -106,7 +107,7 @@ class DCGAN(Architecture):
 
     @classmethod
     def official(cls) -> tuple[Official, ...]:
-        return (Official("pytorch/examples dcgan", _official_networks, _official_outputs),)
+        return (Official("pytorch/examples dcgan", _official_networks, _official_outputs, recover=recovered),)
 
 
 def initialise(module: nn.Module) -> None:
@@ -128,6 +129,19 @@ def _official_outputs(networks: dict[str, nn.Module], recorded: dict[str, Tensor
     image = generator(recorded["z"])
     scores = discriminator(image).value
     return {"image_eval": image, "logits_eval": scores, "image_train": generator.train()(recorded["z"])}
+
+
+def recovered(weights: Weights) -> Recovered | None:
+    """Networks of pytorch/examples, whose discriminator has batch normalisation; the names are ours."""
+    state = weights.states.get("G_ema") or weights.states.get("G") or {}
+    numbers = sorted(int(name.split(".")[1]) for name in state if re.fullmatch(r"main\.\d+\.weight", name))
+    layers = [state[f"main.{number}.weight"] for number in numbers]
+    maps = [layer for layer in layers if layer.ndim == 4]
+    if len(maps) < 3 or "main.1.running_mean" not in state:
+        return None
+    height, width = (side << (len(maps) - 1) for side in maps[0].shape[2:])
+    options = {"latent": len(maps[0]), "width": len(maps[-1]), "norm": "batch"}
+    return Recovered(options, Spec("image", (maps[-1].shape[1], height, width)), weights.states)
 
 
 @hookimpl

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganzoo import Architecture, Draws, Networks, Official, Plan, Scores, Spec, hookimpl, ops
+from ganzoo import Architecture, Draws, Networks, Official, Plan, Recovered, Scores, Spec, Weights, hookimpl, ops
 from ganzoo_plugins.architectures.stages import stages
 from ganzoo_plugins.architectures.style_layers import Conv, Linear, MinibatchStdDev, equalised, pixel_norm
 
@@ -215,6 +215,7 @@ class ProgressiveGAN(Architecture):
                 _official_networks,
                 _official_outputs,
                 _official_name,
+                recovered,
             ),
         )
 
@@ -279,6 +280,37 @@ def _official_outputs(networks: dict[str, nn.Module], recorded: dict[str, Tensor
         outputs["image" + suffix] = networks["G"](recorded["z"])
         outputs["logits" + suffix] = networks["D"](outputs["image" + suffix]).value
     return outputs
+
+
+def recovered(weights: Weights) -> Recovered | None:
+    """Fully grown networks of pytorch_GAN_zoo, on our scales. Raises ValueError for channels that no options give."""
+    state = weights.states.get("G_ema") or weights.states.get("G") or {}
+    if not {"formatLayer.module.weight", "groupScale0.0.module.weight"} <= set(state):
+        return None
+    doublings = sum(name.endswith(".1.module.weight") and name.startswith("scaleLayers.") for name in state)
+    names = ["groupScale0.0", *(f"scaleLayers.{level}.1" for level in range(doublings))]
+    widths = [len(state[f"{name}.module.weight"]) for name in names]
+    base, most = max(width * 4 << level for level, width in enumerate(widths)), max(widths)
+    if channel_widths((4, 4), doublings, base, most) != widths:
+        raise ValueError(f"maps of {', '.join(map(str, widths))} channels follow from no channel_base and channel_max")
+    end = weights.states.get("D", {}).get("groupScaleZero.0.module.weight")
+    group = 1 if end is not None and end.shape[1] == widths[0] else 4
+    options = {
+        "latent": state["formatLayer.module.weight"].shape[1],
+        "channel_base": base,
+        "channel_max": most,
+        "group": group,
+    }
+    side = 4 << doublings
+    spec = Spec("image", (len(state["toRGBLayers.0.module.weight"]), side, side))
+    built, states = ProgressiveGAN(**options).build(spec, Plan()), {}
+    for name, held in weights.states.items():
+        network = built.discriminator if name == "D" else built.generator
+        network.load_state_dict({_official_name(theirs): value for theirs, value in held.items()})
+        adopt(network, bias_gained=True)
+        states[name] = {ours: value.clone() for ours, value in network.state_dict().items()}
+    told = "the discriminator compares other samples with one another than in that code: those of a group lie apart"
+    return Recovered(options, spec, states, (told,) if end is not None and group > 1 else ())
 
 
 @hookimpl

@@ -11,7 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganzoo import Architecture, Draws, Networks, Official, Plan, Scores, Spec, UsageError, hookimpl, ops
+from ganzoo import (
+    Architecture,
+    Draws,
+    Networks,
+    Official,
+    Plan,
+    Recovered,
+    Scores,
+    Spec,
+    UsageError,
+    Weights,
+    hookimpl,
+    ops,
+)
 from ganzoo_plugins.architectures.stages import stages
 
 _MAKES = "r3gan makes pictures of 16 to 256 px"
@@ -259,7 +272,7 @@ class R3GAN(Architecture):
 
     @classmethod
     def official(cls) -> tuple[Official, ...]:
-        return (Official("brownvc/R3GAN", _official_networks, _official_outputs, _official_name),)
+        return (Official("brownvc/R3GAN", _official_networks, _official_outputs, _official_name, recovered),)
 
 
 def _one_each(name: str, values: tuple[int, ...], stages: int) -> list[int]:
@@ -319,6 +332,37 @@ def _official_outputs(networks: dict[str, nn.Module], recorded: dict[str, Tensor
     label = recorded["y"].argmax(1)  # recorded as rows that are 1 at the class
     image = networks["G"](recorded["z"], label)
     return {"image": image, "logits": networks["D"](image, label).value}
+
+
+def recovered(weights: Weights) -> Recovered | None:
+    """Networks of R3GAN's code, by themselves or as the `Model` of the networks that it trains."""
+    states = {
+        network: {
+            ours: value
+            for name, value in held.items()
+            if (ours := _official_name(name.removeprefix("Model."))) is not None
+        }
+        for network, held in weights.states.items()
+    }
+    state = states.get("G_ema") or states.get("G") or {}
+    if not {"stages.0.0.basis", "stages.0.0.linear.weight", "picture.weight"} <= set(state):
+        return None
+    count = 1 + max(int(name.split(".")[1]) for name in state if name.startswith("stages."))
+    grouped = [state[f"stages.{stage}.1.grouped.weight"] for stage in range(count)]
+    widths = [len(state[f"stages.{stage}.1.project.weight"]) for stage in range(count)]
+    embedding = state.get("embedding.weight")
+    embedded, classes = (0, 0) if embedding is None else embedding.shape
+    options = {
+        "latent": state["stages.0.0.linear.weight"].shape[1] - embedded,
+        "widths": widths,
+        "cardinalities": [len(weight) // weight.shape[1] for weight in grouped],
+        "blocks": sum(name.startswith("stages.0.") and name.endswith("project.weight") for name in state),
+        "expansion": len(grouped[0]) // widths[0],
+        "conditional": classes > 0,
+    }
+    height, width = (side << (count - 1) for side in state["stages.0.0.basis"].shape[1:])
+    spec = Spec("image", (len(state["picture.weight"]), height, width), tuple(map(str, range(classes))))
+    return Recovered(options, spec, states)
 
 
 @hookimpl

@@ -40,9 +40,10 @@ class Adversarial(Procedure):
         beta1: decay of Adam's first moment.
         beta2: decay of Adam's second moment.
         momentum: of sgd and rmsprop.
-        schedule: the rate's way to zero; constant stays.
+        schedule: the rate's way to its end; constant stays.
         schedule_start: step after which the rate begins to fall.
-        schedule_steps: step at which the rate is zero; none: the run's number of steps, which then cannot change.
+        schedule_end: share of the rate that is left at the end.
+        schedule_steps: step at which it has; none: the run's number of steps, which then cannot change.
         micro_batches: into how many parts a batch is cut; their gradients add up.
         average: half-life of the generator's weight average in samples; 0: no average.
         average_ramp: early on the half-life is at most this share of the samples seen; 0: no ramp.
@@ -70,6 +71,7 @@ class Adversarial(Procedure):
         discriminator_beta1: float | None = None,
         schedule: Literal["constant", "linear", "cosine"] = "constant",
         schedule_start: int = 0,
+        schedule_end: float = 0.0,
         schedule_steps: int | None = None,
         micro_batches: int = 1,
         average: float = 0.0,
@@ -82,10 +84,13 @@ class Adversarial(Procedure):
             0 <= beta1 < 1 and 0 <= beta2 < 1
         ):
             raise ValueError("rates, half-lives and norms must not be negative, and betas lie in [0, 1)")
+        if not 0 <= schedule_end <= 1:
+            raise ValueError("schedule_end is a share of the rate, from 0 to 1")
         if schedule_steps is not None and schedule_steps <= schedule_start:
             raise ValueError("schedule_steps must be larger than schedule_start")
         self.n_critic, self.micro_batches = n_critic, micro_batches
         self.schedule, self.schedule_start, self.schedule_steps = schedule, schedule_start, schedule_steps
+        self.schedule_end = schedule_end
         self.average_half_life, self.average_ramp, self.clip_norm = average, average_ramp, clip_norm
         both: dict[str, Any] = {"name": optimizer, "rate": rate, "beta1": beta1}
         sides = {
@@ -162,9 +167,10 @@ class Adversarial(Procedure):
         return terms if self.micro_batches == 1 else {name: value / self.micro_batches for name, value in terms.items()}
 
     def rate_factor(self, step: int) -> float:
-        """What the rate is multiplied with at a step: 1 until schedule_start, then down to 0 at the end."""
+        """What the rate is multiplied with at a step: 1 until schedule_start, then down to schedule_end."""
         done = min(1.0, max(0.0, (step - 1 - self.schedule_start) / max(1, self.end - self.schedule_start)))
-        return 1 - done if self.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
+        left = 1 - done if self.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
+        return self.schedule_end + (1 - self.schedule_end) * left
 
     @property
     def tied_to_steps(self) -> bool:

@@ -59,32 +59,35 @@ _STYLEGAN = Recipe(
     },
 )
 
-# Published besides, and not here: over 20 million pictures the rate falls to 5e-5 and gamma to a tenth, and beta2 rises
-# to 0.99, along a cosine; and an augmentation whose strength rises to 0.55 (CIFAR-10) or 0.3 (FFHQ). The half-life of
-# the average rises to 5 (0.5) million pictures in that time; here it does so along a line.
+# Over 20 million pictures the rate falls to 5e-5 and gamma to a tenth along a cosine. Published besides, and not here:
+# beta2 rises to 0.99 with it; and an augmentation whose strength rises to 0.55 (CIFAR-10) or 0.3 (FFHQ). The half-life
+# of the average rises to 5 (0.5) million pictures in that time; here it does so along a line.
 _R3GAN = (
     Recipe(
         name="r3gan-cifar10",
-        summary="R3GAN on CIFAR-10 with the authors' networks, batch, losses and first rates; without their schedules.",
+        summary="R3GAN on CIFAR-10 with the authors' networks, batch, losses, rate and gamma, not augmented.",
         paper="arXiv:2501.05441, section 4 and appendix; brownvc/R3GAN train.py",
         arch="r3gan:latent=64,widths=768,blocks=2,expansion=2",
         loss="relativistic",
         data="cifar10",
-        regularizers=("r1:gamma=0.05", "r2:gamma=0.05"),
-        procedure="adversarial:rate=2e-4,beta1=0,beta2=0.9,average=5000000,average_ramp=0.25",
+        regularizers=(
+            "r1:gamma=0.05,gamma_end=0.005,gamma_steps=39063",
+            "r2:gamma=0.05,gamma_end=0.005,gamma_steps=39063",
+        ),
+        procedure="adversarial:rate=2e-4,schedule=cosine,schedule_end=0.25,schedule_steps=39063,beta1=0,beta2=0.9,average=5000000,average_ramp=0.25",
         batch=512,
         steps=39_063,
         variants={"conditional": {"arch": "r3gan:latent=64,widths=768,blocks=2,expansion=2,conditional=true"}},
     ),
     Recipe(
         name="r3gan-ffhq64",
-        summary="R3GAN on faces of 64 px with the authors' networks, batch, losses and first rates, without schedules.",
+        summary="R3GAN on faces of 64 px with the authors' networks, batch, losses, rate and gamma, not augmented.",
         paper="arXiv:2501.05441, section 4 and appendix; brownvc/R3GAN train.py",
         arch="r3gan:latent=64,widths=768,blocks=2,expansion=2",
         loss="relativistic",
         data="folder:size=64,mirror=true",
-        regularizers=("r1:gamma=2", "r2:gamma=2"),
-        procedure="adversarial:rate=2e-4,beta1=0,beta2=0.9,average=500000,average_ramp=0.025",
+        regularizers=("r1:gamma=2,gamma_end=0.2,gamma_steps=78125", "r2:gamma=2,gamma_end=0.2,gamma_steps=78125"),
+        procedure="adversarial:rate=2e-4,schedule=cosine,schedule_end=0.25,schedule_steps=78125,beta1=0,beta2=0.9,average=500000,average_ramp=0.025",
         batch=256,
         steps=78_125,
     ),

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ganzoo import Regularizer, Turn, hookimpl
-from ganzoo_plugins.regularizers.r1 import squared_gradient
+from ganzoo_plugins.regularizers.r1 import squared_gradient, weight_at
 
 
 class R2(Regularizer):
@@ -21,6 +21,8 @@ class R2(Regularizer):
     Args:
         gamma: weight, at least 0.
         every: steps between penalties, at least 1; the weight is scaled up to match.
+        gamma_end: where gamma goes along a half cosine (Huang et al. 2025, arXiv:2501.05441); none: it stays.
+        gamma_steps: in how many steps.
     """
 
     name = "r2"
@@ -28,14 +30,16 @@ class R2(Regularizer):
     needs = ("smooth_samples", "per_sample_scores")
     differentiates = ("fake",)
 
-    def __init__(self, gamma: float = 10.0, every: int = 1):
-        if every < 1 or gamma < 0:
-            raise ValueError("every must be at least 1 and gamma must not be negative")
-        self.gamma, self.every = gamma, every
+    def __init__(self, gamma: float = 10.0, every: int = 1, gamma_end: float | None = None, gamma_steps: int = 0):
+        if every < 1 or min(gamma, gamma_end or 0.0, gamma_steps) < 0:
+            raise ValueError("every must be at least 1, and gamma, gamma_end and gamma_steps must not be negative")
+        if gamma_end is not None and not gamma_steps:
+            raise ValueError("gamma_end needs gamma_steps, the number of steps in which it is reached")
+        self.gamma, self.every, self.gamma_end, self.gamma_steps = gamma, every, gamma_end, gamma_steps
 
     def penalty(self, turn: Turn) -> Tensor:
         assert turn.fake_scores is not None
-        return squared_gradient(turn.fake_scores, turn.fake, self.gamma / 2).mean()
+        return squared_gradient(turn.fake_scores, turn.fake, weight_at(self, turn.step) / 2).mean()
 
 
 @hookimpl

@@ -124,6 +124,14 @@ def test_r1_of_a_quadratic_critic():
     assert value.item() == pytest.approx(expected.item(), rel=0.01)
 
 
+def test_gamma_falls_along_a_half_cosine():
+    from ganzoo_plugins.regularizers.r1 import weight_at
+
+    part = make("r1", gamma=2.0, gamma_end=0.2, gamma_steps=100)
+    assert [weight_at(part, step) for step in (1, 51, 101, 500)] == pytest.approx([2.0, 1.1, 0.2, 0.2])
+    assert weight_at(make("r2", gamma=3.0), 77) == 3.0
+
+
 def test_r1_of_a_constant_critic_is_zero():
     w = torch.zeros(3, requires_grad=True)
     assert make("r1").penalty(turn(lambda x: x @ w + 7, torch.randn(4, 3), torch.randn(4, 3))).item() == 0
