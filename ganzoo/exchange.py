@@ -228,8 +228,7 @@ def _import_folder(path: Path, arch: str | None, out: Path) -> tuple[Run, list[s
         raise DataError(f"{path}/config.json is not one that ganzoo export wrote: {error}") from None
     registry = installed()
     game = _game(config, registry, spec, size)
-    files = {name: path / ("model" if name == "generator" else name) for name in game.networks.all()}
-    files = {name: file.with_name(f"{file.name}.safetensors") for name, file in files.items()}
+    files = {name: path / (_MODEL if name == "generator" else f"{name}.safetensors") for name in game.networks.all()}
     states: Mapping[str, Mapping[str, Tensor]] = {
         name: _tensors(file) for name, file in files.items() if file.is_file()
     }

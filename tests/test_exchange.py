@@ -152,6 +152,16 @@ def test_files_of_parameters(tmp_path, unconditional, name):
     )
 
 
+def test_the_average_makes_samples_and_the_generator_trains(tmp_path, unconditional):
+    parts, outputs, _ = unconditional
+    trained = {name: value * 1.5 for name, value in parts["G"].items()}
+    torch.save({"G": trained, "D": parts["D"], "G_ema": parts["G"]}, tmp_path / "net.pt")
+    invoke("import", tmp_path / "net.pt", "--out", tmp_path / "run")
+    assert_same(sampled(tmp_path / "run"), outputs)
+    kept = Run.open(tmp_path / "run").game().networks.generator.synthesis.blocks[0].const
+    assert torch.equal(kept, trained["synthesis.b4.const"])
+
+
 def test_an_imported_run_is_sampled_measured_and_trained_from(tmp_path, ganzoo, unconditional):
     safetensors.torch.save_file(prefixed(unconditional[0], G="G", D="D"), tmp_path / "net.safetensors")
     options = "stylegan2:latent=32,style=48,mapping_layers=3,channel_base=512,channel_max=32,mixing=0"

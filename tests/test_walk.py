@@ -194,6 +194,13 @@ def test_a_picture_of_the_generator_is_found_again(run, tmp_path):
     assert abs(target - made).mean() < 0.7 * abs(target - mean[0, ..., 0]).mean()
 
 
+def test_a_projection_begins_in_the_middle_of_its_class(runs):
+    space = Space(runs["mapped"].game())
+    target = torch.zeros(1, 1, 16, 16)
+    begins = [projection.nearest(space, target, 1, 0, label)[1][0] for label in (0, 6, 6)]
+    assert begins[0] != begins[1] == begins[2]
+
+
 def test_pictures_of_other_forms_are_brought_to_the_runs(runs, tmp_path):
     """A colour picture of 40 x 20 is read as a grey one of 16 x 16: its middle."""
     wide = numpy.zeros((20, 40, 3), numpy.uint8)
