@@ -30,7 +30,7 @@ class Detector:
     sign: reads a record and returns what is wrong with it, None if nothing is or if the record does not say.
     """
 
-    def __init__(self, name: str, sign: Callable[[Record], str | None], advice: str):
+    def __init__(self, name: str, sign: Callable[[Record], str | None], advice: str = ""):
         self.name, self.sign, self.advice = name, sign, advice
         self._since: int | None = None
         self._seen = 0
@@ -46,7 +46,7 @@ class Detector:
         if self._told or self._seen < LOOKS or record["step"] - self._since < LASTING:
             return None
         self._told = True
-        return f"{self.name}: {found}. {self.advice}"
+        return f"{self.name}: {found}. {self.advice}".rstrip()
 
 
 class Watch:
@@ -56,6 +56,7 @@ class Watch:
         self.log_every = log_every
         self.real = _Real(collection)
         self.detectors = [*_scores(game), _vanishing(game), _diversity(), *_memorisation(self.real.numbers)]
+        self.detectors += [Detector(part.name, part.sign) for part in game.regularizers]
 
     def numbers(self, game: Game) -> dict[str, float]:
         """What made samples are beside real ones, at the first logged step after every fifty.

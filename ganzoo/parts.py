@@ -273,6 +273,11 @@ class Regularizer(Part):
         """A scalar that is added to what the turn's player minimises; None where the turn was only to be seen."""
         raise NotImplementedError
 
+    def sign(self, record: Mapping[str, float]) -> str | None:
+        """What a logged record says is wrong with this regularizer, and what helps: a sentence without its end. It is
+        told once it has lasted (see detectors.py)."""
+        return None
+
     def project(self, networks: Networks) -> None:
         """After a discriminator has moved, without gradients: put its parameters back where they may be."""
 

@@ -79,6 +79,12 @@ def test_a_generator_that_makes_copies(tmp_path):
     assert [sentence.split(":")[0] for sentence in told] == ["memorisation"]
 
 
+def test_augmentation_at_its_bound_is_told(tmp_path):
+    words = {"arch": "dcgan:width=4,norm=none", "procedure": "adversarial:generator_rate=1e-7,rate=1e-3"}
+    _, names = dying(tmp_path, **words, reg="ada:speed=0.2,largest=0.2", steps=500)
+    assert "ada" in names
+
+
 def test_numbers_that_are_not_finite_are_told_with_their_layer(tmp_path):
     with pytest.raises(NonFiniteError):
         dying(tmp_path, arch="mlp:width=8", data="ring", steps=40, procedure="adversarial:rate=1e20")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -79,6 +80,14 @@ class ADA(Regularizer):
         if self.fixed is None:
             self._follow(scores.detach(), turn.game.draws.world, turn.game.batch)
             turn.game.note("ada/p", self.p)
+
+    def sign(self, record: Mapping[str, float]) -> str | None:
+        if self.fixed is not None or record.get("ada/p", 0.0) < self.largest:
+            return None
+        return (
+            f"p sits at its largest value, {self.largest}: the discriminator still knows the training samples by "
+            "heart, and more augmentation would show in the pictures; more data or a narrower discriminator help"
+        )
 
     def _follow(self, scores: Tensor, processes: int, batch: int) -> None:
         count = len(scores) * processes
