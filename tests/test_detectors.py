@@ -81,7 +81,7 @@ def test_a_generator_that_makes_copies(tmp_path):
 
 def test_augmentation_at_its_bound_is_told(tmp_path):
     words = {"arch": "dcgan:width=4,norm=none", "procedure": "adversarial:generator_rate=1e-7,rate=1e-3"}
-    _, names = dying(tmp_path, **words, reg="ada:speed=0.2,largest=0.2", steps=500)
+    _, names = dying(tmp_path, **words, reg="ada:speed=0.2,largest=0.7", steps=500)
     assert "ada" in names
 
 

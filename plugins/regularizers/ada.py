@@ -82,7 +82,8 @@ class ADA(Regularizer):
             turn.game.note("ada/p", self.p)
 
     def sign(self, record: Mapping[str, float]) -> str | None:
-        if self.fixed is not None or record.get("ada/p", 0.0) < self.largest:
+        at_bound = record.get("ada/p", 0.0) > self.largest - 1e-6  # p is rounded to 32 bit
+        if self.fixed is not None or not at_bound:
             return None
         return (
             f"p sits at its largest value, {self.largest}: the discriminator still knows the training samples by "
