@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -39,6 +40,10 @@ def serve(
         )
         found = len(shelf.runs())
         say(f"serving {found} {'run' if found == 1 else 'runs'} at {_address(host, bound)} (Ctrl-C ends it)")
+        for ending in (signal.SIGINT, signal.SIGTERM):
+            with suppress(ValueError):  # not in the main thread: signals belong to somebody else
+                # Also where the process began with SIGINT ignored, as in the background of a script.
+                signal.signal(ending, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
             server.serve_forever()
 
