@@ -44,10 +44,25 @@ def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON only.")(command)
 
 
-def _features_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    told = "identity, or a file of weights: FILE, FILE:resize=clean, TRUNK:heads=HEADS."
-    words: dict[str, Any] = {"metavar": "FILE[:OPTIONS]", "default": "identity", "show_default": True}
-    return click.option("--features", help=told, **words)(command)
+# Options that several commands have.
+_features_option = click.option(
+    "--features",
+    default="identity",
+    show_default=True,
+    help="identity, or a file of weights: FILE, FILE:resize=clean, TRUNK:heads=HEADS.",
+)
+_measured_count_option = click.option(
+    "--count", type=click.IntRange(2), help="Samples that are measured; 10,000 unless given."
+)
+_device_option = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+_seed_option = click.option("--seed", type=int, default=0, show_default=True)
+_label_option = click.option("--label", help="A class, by name or number.")
+_truncation_option = click.option(
+    "--truncation", type=click.FloatRange(0), default=1.0, show_default=True, help="Less: alike, and better."
+)
+_step_option = click.option(
+    "--checkpoint", "step", type=int, metavar="STEP", help="A step's checkpoint instead of the newest."
+)
 
 
 @main.command("list")
@@ -90,7 +105,7 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--seed", type=int, help="Seed of every random number.")
 @click.option("--init", metavar="RUN", help="Start from another run's networks.")
 @click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16", "fp64"]), help="What networks compute in.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@_device_option
 @click.option("--workers", type=click.IntRange(0), help="Processes that decode data.")
 @click.option("--log-every", type=click.IntRange(0), default=50, show_default=True, help="Steps; 0: only the last.")
 @click.option("--sample-every", type=click.IntRange(0), default=500, show_default=True, help="Steps; 0: only the last.")
@@ -100,13 +115,8 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--on-warning", type=click.Choice(["ignore", "save", "stop"]), default="ignore", show_default=True)
 @click.option("--evaluate-every", type=click.IntRange(0), default=0, help="Steps; measures, and keeps the best.")
 @click.option("--metric", "metrics", multiple=True, metavar="NAME[:OPTIONS]", help="What to measure; may be repeated.")
-@click.option(
-    "--features",
-    default="identity",
-    show_default=True,
-    help="identity, or a file of weights: FILE, FILE:resize=clean, TRUNK:heads=HEADS.",
-)
-@click.option("--count", type=click.IntRange(2), help="Samples that are measured; 10,000 unless given.")
+@_features_option
+@_measured_count_option
 @click.option("--checkpoint", "checkpoint_step", type=int, metavar="STEP", help="Go on from this step's checkpoint.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder.")
 @click.option("--dry-run", is_flag=True, help="Check that the parts fit, print the whole configuration, and stop.")
@@ -137,11 +147,11 @@ def train(dry_run: bool, **words: Any) -> None:
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--count", type=click.IntRange(1), default=64, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--label", help="A class, by name or number.")
-@click.option("--truncation", type=click.FloatRange(0), default=1.0, show_default=True, help="Less: alike, and better.")
-@click.option("--checkpoint", "step", type=int, metavar="STEP", help="A step's checkpoint instead of the newest.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@_seed_option
+@_label_option
+@_truncation_option
+@_step_option
+@_device_option
 @click.option("--mix", "layers", metavar="LAYERS", help="A sheet of mixed styles: these layers' (0-3) of the columns.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A .png, .npz, .csv or .txt file.")
 def sample(run: Path, out: Path, layers: str | None, **how: Any) -> None:
@@ -161,11 +171,11 @@ def sample(run: Path, out: Path, layers: str | None, **how: Any) -> None:
 @click.option("--keys", type=click.IntRange(2), default=6, show_default=True, help="Places that the walk visits.")
 @click.option("--frames", type=click.IntRange(1), default=24, show_default=True, help="From one place to the next.")
 @click.option("--count", type=click.IntRange(1), default=1, show_default=True, help="Walks side by side.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--label", help="A class, by name or number.")
-@click.option("--truncation", type=click.FloatRange(0), default=1.0, show_default=True, help="Less: alike, and better.")
-@click.option("--checkpoint", "step", type=int, metavar="STEP", help="A step's checkpoint instead of the newest.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@_seed_option
+@_label_option
+@_truncation_option
+@_step_option
+@_device_option
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A .gif file.")
 def interpolate(run: Path, out: Path, **how: Any) -> None:
     """A walk through a generator's latent space that ends where it began, as an animation."""
@@ -179,10 +189,10 @@ def interpolate(run: Path, out: Path, **how: Any) -> None:
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--steps", type=click.IntRange(1), default=500, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@_seed_option
 @click.option("--label", help="A class, by name or number; the first unless given.")
-@click.option("--checkpoint", "step", type=int, metavar="STEP", help="A step's checkpoint instead of the newest.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@_step_option
+@_device_option
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="A folder.")
 def project(run: Path, image: Path, out: Path, **how: Any) -> None:
     """The place in a generator's space whose sample is nearest to a picture, side by side with it."""
@@ -231,15 +241,10 @@ def export_run(run: Path, out: Path | None, names: Any, onnx: Path | None, check
 @click.option("--metric", "metrics", multiple=True, metavar="NAME[:OPTIONS]", help="What to measure; may be repeated.")
 @click.option("--data", metavar="NAME|PATH[:OPTIONS]", help="Real data to compare with; a run's own unless given.")
 @click.option("--reference", metavar="FOLDER|FILE.npz", help="Other samples to compare with, instead of --data.")
-@click.option(
-    "--features",
-    default="identity",
-    show_default=True,
-    help="identity, or a file of weights: FILE, FILE:resize=clean, TRUNK:heads=HEADS.",
-)
+@_features_option
 @click.option("--count", type=click.IntRange(2), help="Samples; 10,000 of a run, all of a folder or file.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@_seed_option
+@_device_option
 @_json_option
 def evaluate(x: Path, as_json: bool, **words: Any) -> None:
     """Measure samples: numbers with their protocol, interval, floor and bias."""
@@ -260,7 +265,7 @@ def features() -> None:
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A .safetensors file.")
 @click.option("--network", type=click.Choice(["lenet", "resnet20"]), help="lenet for grey pictures unless given.")
 @click.option("--epochs", type=click.IntRange(1), default=3, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@_seed_option
 @_json_option
 def features_train(data: str, out: Path, as_json: bool, **how: Any) -> None:
     """Train a small classifier of labelled pictures, for `ganzoo evaluate --features FILE`."""
@@ -395,17 +400,12 @@ def compare(runs: tuple[Path, ...], table: Path | None, out: Path | None, as_jso
 @click.option("--seed", type=int, help="The first of their seeds.")
 @click.option("--steps", type=click.IntRange(1), help="Number of steps of every run.")
 @click.option("--metric", "metrics", multiple=True, metavar="NAME[:OPTIONS]|none", help="What to measure, if not none.")
-@click.option(
-    "--features",
-    default="identity",
-    show_default=True,
-    help="identity, or a file of weights: FILE, FILE:resize=clean, TRUNK:heads=HEADS.",
-)
-@click.option("--count", type=click.IntRange(2), help="Samples that are measured; 10,000 unless given.")
+@_features_option
+@_measured_count_option
 @click.option("--log-every", type=click.IntRange(0), default=50, show_default=True, help="Steps; 0: only the last.")
 @click.option("--sample-every", type=click.IntRange(0), default=500, show_default=True, help="Steps; 0: only the last.")
 @click.option("--save-every", type=click.IntRange(0), default=500, show_default=True, help="Steps; 0: only the last.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@_device_option
 @click.option("--out", type=click.Path(path_type=Path), help="The sweep's folder.")
 def sweep(device: str, out: Path | None, **words: Any) -> None:
     """Train, measure and compare every combination of what is named; the same command goes on where it stopped."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -54,9 +55,14 @@ class Watch:
 
     def __init__(self, game: Game, collection: Collection, log_every: int):
         self.log_every = log_every
-        self.real = _Real(collection)
-        self.detectors = [*_scores(game), _vanishing(game), _diversity(), *_memorisation(self.real.numbers)]
+        self.collection = collection
+        self.detectors = [*_scores(game), _vanishing(game), _diversity(), _memorisation(lambda: self.real.numbers)]
         self.detectors += [Detector(part.name, part.sign) for part in game.regularizers]
+
+    @cached_property
+    def real(self) -> _Real:
+        """Read when samples are first compared with them, so that a run begins at once."""
+        return _Real(self.collection)
 
     def numbers(self, game: Game) -> dict[str, float]:
         """What made samples are beside real ones, at the first logged step after every fifty.
@@ -239,18 +245,16 @@ def _diversity() -> Detector:
     )
 
 
-def _memorisation(numbers: int) -> Iterable[Detector]:
+def _memorisation(numbers: Callable[[], int]) -> Detector:
     """Samples that lie on training samples. Where samples are a few numbers, real ones do too."""
-    if numbers < 16:
-        return
 
     def sign(record: Record) -> str | None:
         value = record.get("nearness")
-        if value is None or value >= 0.3:
+        if value is None or value >= 0.3 or numbers() < 16:
             return None
         return f"samples lie {value:.1%} as far from the nearest training sample as training samples do"
 
-    yield Detector(
+    return Detector(
         "memorisation",
         _held(sign, "nearness"),
         "They may be copies: look at `ganzoo evaluate RUN --metric memorisation`; more data or --reg diffaugment "

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from .draws import Draws, derive, seed_networks
 from .errors import RunError
 from .game import CHUNK, Game, evaluating
+from .run import Run
 
 MEAN_OF = 2_000  # latents over which the middle of the space is found
 
@@ -90,6 +91,13 @@ class Space:
 
     def _draws(self, seed: int, count: int) -> list[Draws]:
         return [Draws(derive(seed, "sample", start), device=self.game.device) for start in range(0, count, CHUNK)]
+
+
+def space_of_pictures(run: Run, step: int | None, device: str) -> Space:
+    """The space of a run's checkpoint. Raises RunError unless it makes pictures from a latent."""
+    if run.spec.kind != "image" or run.spec.source is not None:
+        raise RunError(f"{run.path} makes no pictures from a latent")
+    return Space(run.game(step, device))
 
 
 def between(start: Tensor, end: Tensor, at: float) -> Tensor:

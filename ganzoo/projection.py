@@ -26,7 +26,7 @@ from torch import Tensor
 from . import samples
 from .data import Spec
 from .errors import DataError, RunError, UsageError
-from .latents import MEAN_OF, Space
+from .latents import MEAN_OF, Space, space_of_pictures
 from .progress import speaks
 from .run import Run
 
@@ -46,12 +46,10 @@ def project(
 ) -> Path:
     """Write `target.png`, `projected.png`, `side-by-side.png`, `distance.csv`, `distance.png` and the place itself,
     `latent.safetensors`, into a folder. Raises DataError, RunError and UsageError."""
-    if run.spec.kind != "image" or run.spec.source is not None:
-        raise RunError(f"{run.path} makes no pictures from a latent")
     if steps < 1:
         raise UsageError("--steps is at least 1")
     index = run.label_index(label) or 0
-    space = Space(run.game(step, device))
+    space = space_of_pictures(run, step, device)
     target = read(image, run.spec).to(space.game.device, space.game.dtype)
     place, distances = nearest(space, target, steps, seed, index)
     with space.still():

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from . import samples
 from .errors import RunError, UsageError
-from .latents import Space
+from .latents import Space, space_of_pictures
 from .parts import truncated_normal
 from .run import Run
 
@@ -44,7 +44,7 @@ def interpolate(
         raise UsageError(f"--out {out}: a walk is written as .gif; give the file that suffix")
     if keys < 2 or frames < 1 or count < 1:
         raise UsageError("a walk has at least 2 keys, and 1 frame between them")
-    space = _pictures(run, step, device)
+    space = space_of_pictures(run, step, device)
     index = run.label_index(label)
     with space.still():
         labels = space.labels(seed, keys * count, index)
@@ -74,7 +74,7 @@ def mix(
     column's. layers: such as `0-3`. Raises UsageError and RunError."""
     if out.suffix.lower() != ".png":
         raise UsageError(f"--out {out}: a sheet of mixed styles is written as .png; give the file that suffix")
-    space = _pictures(run, step, device)
+    space = space_of_pictures(run, step, device)
     with space.still():
         labels = space.labels(seed, 2 * count, run.label_index(label))
         places = _towards_middle(space, space.enter(space.latents(seed, 2 * count), labels), truncation)
@@ -97,12 +97,6 @@ def mix(
     except OSError as error:
         raise RunError(f"cannot write {out}: {error.strerror or error}") from None
     return out
-
-
-def _pictures(run: Run, step: int | None, device: str) -> Space:
-    if run.spec.kind != "image" or run.spec.source is not None:
-        raise RunError(f"{run.path} makes no pictures from a latent")
-    return Space(run.game(step, device))
 
 
 def _towards_middle(space: Space, places: Tensor, truncation: float) -> Tensor:
