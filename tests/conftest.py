@@ -77,6 +77,19 @@ def ganzoo(tmp_path):
     return run
 
 
+def invoke(*words: object, code: int = 0):
+    """Run `ganzoo` in this process; what fails says one sentence."""
+    from click.testing import CliRunner
+
+    from ganzoo.cli import main
+
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    assert done.exit_code == code, (done.output, done.exception)
+    if code:
+        assert done.stderr.startswith("ganzoo: ") and done.stderr.count("\n") == 1, done.stderr
+    return done
+
+
 def command(*words: object) -> list[str]:
     return [sys.executable, "-m", "ganzoo", *map(str, words)]
 

@@ -12,11 +12,9 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
-from click.testing import CliRunner
-from conftest import ROOT
+from conftest import ROOT, invoke
 
 from ganzoo import Plan, Run, Spec
-from ganzoo.cli import main
 from ganzoo.game import Game
 from ganzoo.registry import installed
 from ganzoo.training import initialise
@@ -50,14 +48,6 @@ def official(request):
 @pytest.fixture(scope="module")
 def unconditional():
     return recorded(PARITY / "stylegan2_uncond.safetensors")
-
-
-def invoke(*words, code=0):
-    done = CliRunner().invoke(main, [str(word) for word in words])
-    assert done.exit_code == code, (done.output, done.exception)
-    if code:
-        assert done.stderr.startswith("ganzoo: ") and done.stderr.count("\n") == 1, done.stderr
-    return done
 
 
 def sampled(run_path):

@@ -8,22 +8,13 @@ import sys
 import numpy
 import pytest
 import torch
-from click.testing import CliRunner
+from conftest import invoke
 from PIL import Image
 
 import ganzoo as library
-from ganzoo.cli import main
 from ganzoo.exchange import import_run
 
 STYLED = "stylegan2:latent=4,style=4,mapping_layers=2,channel_base=64,channel_max=8,group=2"
-
-
-def invoke(*words, code=0):
-    done = CliRunner().invoke(main, [str(word) for word in words])
-    assert done.exit_code == code, (done.output, done.exception)
-    if code:
-        assert done.stderr.startswith("ganzoo: ") and done.stderr.count("\n") == 1, done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")

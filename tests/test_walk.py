@@ -7,24 +7,15 @@ import csv
 import numpy
 import pytest
 import torch
-from click.testing import CliRunner
+from conftest import invoke
 from PIL import Image
 from safetensors.torch import load_file
 
 import ganzoo as library
 from ganzoo import projection, walk
-from ganzoo.cli import main
 from ganzoo.latents import Space
 
 STYLED = "stylegan2:latent=4,style=4,mapping_layers=2,channel_base=64,channel_max=8,group=2,mixing=0"
-
-
-def invoke(*words, code=0):
-    done = CliRunner().invoke(main, [str(word) for word in words])
-    assert done.exit_code == code, (done.output, done.exception)
-    if code:
-        assert done.stderr.startswith("ganzoo: ") and done.stderr.count("\n") == 1, done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")
