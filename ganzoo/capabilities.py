@@ -31,12 +31,14 @@ WORDS = {
     # architecture
     "latent_generator": "a generator turns a random latent into a sample",
     "mapped_latents": "the generator maps latents to styles first",
+    "class_generator": "the generator makes a sample of the class that it is told",
     "translator": "a generator turns a source sample into a sample",
     "two_way": "there is a generator and a discriminator for each direction",
     "token_generator": "a generator writes sequences word by word and tells how likely each word was",
     "discriminator": "a discriminator scores samples",
     "smooth_samples": "gradients flow from a score to the sample that was scored",
     "per_sample_scores": "the score of a sample does not depend on the rest of its batch",
+    "features": "the discriminator shows the features that its score is made of",
     "grows": "the networks can be used at smaller sizes first",
     # loss
     "adversarial_loss": "the loss says what a discriminator's scores are worth",

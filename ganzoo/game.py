@@ -72,6 +72,7 @@ class Game:
     """Networks, loss, regularizers, data and players of one run.
 
     shown: some of the data's sources [16, ...], kept with the run so that a translator can be sampled without its data.
+    wanted: the samples that came with them.
     """
 
     def __init__(
@@ -97,8 +98,11 @@ class Game:
         self.loss, self.regularizers, self.procedure = parts.loss, parts.regularizers, parts.procedure
         self.players: dict[str, Player] = {}
         self.noted: dict[str, Tensor] = {}
-        self.shown = None if stream is None or spec.source is None else _first_sources(stream)
-        self.plan = Plan(frozenset(need for _, part in parts.each() for need in part.needs))
+        self.shown: Tensor | None = None
+        self.wanted: Tensor | None = None
+        if stream is not None and spec.source is not None:
+            self.shown, self.wanted = _first(stream)
+        self.plan = Plan(frozenset(need for _, part in parts.each() for need in part.needs), spec)
         self._augmenting = [part for part in self.regularizers if part.does("augment")]
         self.begin(0)
         self.networks = self._build()
@@ -294,7 +298,7 @@ class Game:
             "procedure": self.procedure.state(),
             "stream": {} if self.stream is None else self.stream.state(),
             "step": self.step,
-            **({} if self.shown is None else {"shown": self.shown}),
+            **({} if self.shown is None else {"shown": self.shown, "wanted": self.wanted}),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -308,11 +312,13 @@ class Game:
         self.procedure.load(state["procedure"])
         if self.stream is not None:
             self.stream.load(state["stream"])
-        self.step, self.shown = state["step"], state.get("shown")
+        self.step, self.shown, self.wanted = state["step"], state.get("shown"), state.get("wanted")
 
 
-def _first_sources(stream: Stream) -> Tensor | None:
-    return stream.collection.fetch(list(range(min(16, len(stream.collection))))).source
+def _first(stream: Stream) -> tuple[Tensor | None, Tensor]:
+    """The first sources, and their samples."""
+    batch = stream.collection.fetch(list(range(min(16, len(stream.collection)))))
+    return batch.source, batch.sample
 
 
 def _placed(state: Any, device: torch.device) -> Any:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from .data import Collection, Spec
 from .draws import Draws
+from .errors import UsageError
 
 if TYPE_CHECKING:
     from .game import Game, Move, Turn
@@ -82,17 +83,23 @@ class Networks:
 class Plan:
     """What the other parts ask of the networks before they are built.
 
-    needs: every word that some part of the run needs, so that an architecture can adapt. notes: an architecture that
-    adapts says here, in a sentence, what it did.
+    needs: every word that some part of the run needs, so that an architecture can adapt. spec: what the data are.
+    notes: an architecture that adapts says here, in a sentence, what it did.
     """
 
     needs: frozenset[str] = frozenset()
+    spec: Spec | None = None
     notes: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Scores:
-    """What a discriminator returns. value: raw scores, `[N]` or a map `[N, ...]`, before any squashing."""
+    """What a discriminator returns.
+
+    value: raw scores, `[N]` or a map `[N, ...]`, before any squashing. classes: log odds of each class `[N, classes]`.
+    features: what the score is made of, `[N, features]` (discriminators that offer `features`, and have a
+    `feature_size`).
+    """
 
     value: Tensor
     classes: Tensor | None = None
@@ -311,6 +318,15 @@ class Procedure(Part):
         """The network that `sample` uses, for measures that give it latents of their own."""
         return game.networks.generator
 
+    def side_by_side(self, game: Game, asked: Request) -> list[Tensor]:
+        """What the picture of a step shows: sets of samples `[count, *spec.shape]`, each beside those of the same
+        place in the others, such as a source, what was made of it and what was wanted. Here: the samples alone."""
+        return [self.sample(game, asked)]
+
+    def translator(self, game: Game, backwards: bool = False) -> nn.Module:
+        """The network that turns a source into a sample, or backwards. Raises UsageError where there is none."""
+        raise UsageError(f"procedure '{self.name}' plays networks that make samples of latents; use `ganzoo sample`")
+
     def state(self) -> dict[str, Any]:
         """Tensors and JSON values that neither networks nor players hold (pools, averages, latents)."""
         return {}
@@ -337,6 +353,17 @@ class Dataset(Part):
     def recognises(cls, path: Path) -> bool:
         """Whether `--data PATH` means this data set (it then gets the option `path`)."""
         return False
+
+    def show_source(self, source: Tensor, spec: Spec) -> Tensor:
+        """Sources [N, *spec.source] as samples [N, *spec.shape], to be shown beside them. Here: sources that are
+        pictures, resized and grey where the channels differ."""
+        if source.shape[1:] == spec.shape:
+            return source
+        if source.ndim != 4 or len(spec.shape) != 3:
+            return source.new_zeros(len(source), *spec.shape)
+        resized = nn.functional.interpolate(source, size=spec.shape[1:])
+        same = resized.shape[1] == spec.shape[0]
+        return resized if same else resized.mean(1, keepdim=True).expand(-1, spec.shape[0], -1, -1)
 
     def decode(self, samples: Tensor, spec: Spec) -> Any:
         """Samples as people keep them: pictures as uint8 [N, H, W, C], tokens as lines of text, a table's rows,

@@ -6,6 +6,7 @@ config.json (complete), log.jsonl (one object per logged step), samples/, checkp
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 from importlib import metadata
@@ -131,8 +132,10 @@ class Run:
         path = self.path / "samples" / f"step-{game.step:08d}{samples.preview(self.spec)}"
         if processes.rank():
             return path
-        made = game.procedure.sample(game, Request(count, self.config.seed))
-        samples.write(path, game.parts.dataset.decode(made, self.spec), self.spec)
+        sets = game.procedure.side_by_side(game, Request(count, self.config.seed))
+        decoded = game.parts.dataset.decode(torch.stack(sets, 1).flatten(0, 1), self.spec)
+        columns = None if len(sets) == 1 else len(sets) * math.ceil(math.sqrt(len(sets[0]) / len(sets)))
+        samples.write(path, decoded, self.spec, columns=columns)
         return path
 
     # What a user calls

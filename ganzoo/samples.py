@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,10 @@ def check_suffix(path: Path, spec: Spec) -> None:
         )
 
 
-def write(path: Path, decoded: Any, spec: Spec, labels: Any = None) -> None:
-    """Write decoded samples in the form that the file's suffix names."""
+def write(path: Path, decoded: Any, spec: Spec, labels: Any = None, columns: int | None = None) -> None:
+    """Write decoded samples in the form that the file's suffix names. columns: of a sheet of pictures."""
     check_suffix(path, spec)
-    writers = {".npz": _write_npz, ".csv": _write_csv, ".txt": _write_txt, ".png": _write_png}
+    writers = {".npz": _write_npz, ".csv": _write_csv, ".txt": _write_txt, ".png": partial(_write_png, columns)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         writers[path.suffix.lower()](path, decoded, spec, labels)
@@ -75,8 +76,8 @@ def _write_txt(path: Path, decoded: Any, _spec: Spec, _labels: Any) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _write_png(path: Path, decoded: Any, spec: Spec, _labels: Any) -> None:
-    picture = grid(decoded) if spec.kind == "image" else scatter(decoded)
+def _write_png(columns: int | None, path: Path, decoded: Any, spec: Spec, _labels: Any) -> None:
+    picture = grid(decoded, columns) if spec.kind == "image" else scatter(decoded)
     picture.save(path)
 
 
