@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,12 @@ def check_suffix(path: Path, spec: Spec) -> None:
 def write(path: Path, decoded: Any, spec: Spec, labels: Any = None, columns: int | None = None) -> None:
     """Write decoded samples in the form that the file's suffix names. columns: of a sheet of pictures."""
     check_suffix(path, spec)
-    writers = {".npz": _write_npz, ".csv": _write_csv, ".txt": _write_txt, ".png": partial(_write_png, columns)}
+    writers: dict[str, Callable[..., None]] = {
+        ".npz": _write_npz,
+        ".csv": _write_csv,
+        ".txt": _write_txt,
+        ".png": partial(_write_png, columns),
+    }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         writers[path.suffix.lower()](path, decoded, spec, labels)
