@@ -109,9 +109,12 @@ class Game:
         self.procedure.start(self)
 
     def _build(self) -> Networks:
+        self.procedure.plan(self.plan)
         for regularizer in self.regularizers:
             regularizer.plan(self.plan)
         networks = self.parts.architecture.build(self.spec, self.plan)
+        if self.plan.judged is not None:
+            networks.discriminators = self.parts.architecture.build(self.plan.judged, self.plan).discriminators
         for regularizer in self.regularizers:
             regularizer.prepare(networks)
         for network in networks.all().values():

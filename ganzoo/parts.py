@@ -84,11 +84,13 @@ class Plan:
     """What the other parts ask of the networks before they are built.
 
     needs: every word that some part of the run needs, so that an architecture can adapt. spec: what the data are.
-    notes: an architecture that adapts says here, in a sentence, what it did.
+    judged: what discriminators see, where that is not a sample of the data (packs of samples, samples beside their
+    latents): they are then built for it. notes: an architecture that adapts says here, in a sentence, what it did.
     """
 
     needs: frozenset[str] = frozenset()
     spec: Spec | None = None
+    judged: Spec | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -300,6 +302,9 @@ class Procedure(Part):
     """Who moves when. One step is all discriminator moves and one generator move."""
 
     kind = "procedure"
+
+    def plan(self, plan: Plan) -> None:
+        """Before the networks are built: ask something of them."""
 
     def start(self, game: Game) -> None:
         """Make the players, and whatever else is kept between steps."""
