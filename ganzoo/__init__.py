@@ -36,10 +36,12 @@ if TYPE_CHECKING:
         Request,
         Scores,
         Weights,
+        truncated_normal,
     )
     from .player import Average, Optimizer, OptimizerName, Player
-    from .processes import mean_over_processes
+    from .processes import mean_over_processes, rows_of_all_processes
     from .run import Run
+    from .standing import standing_statistics
     from .training import train
 
     hookimpl: HookimplMarker
@@ -54,11 +56,12 @@ _HOMES = {
     "options": "OptionError Size",
     "parts": (
         "AdversarialLoss Architecture Dataset Loss Metric Networks Official Part Plan Procedure Recipe "
-        "ReconstructionLoss Recovered Regularizer Request Scores Weights"
+        "ReconstructionLoss Recovered Regularizer Request Scores Weights truncated_normal"
     ),
     "player": "Average Optimizer OptimizerName Player",
-    "processes": "mean_over_processes",
+    "processes": "mean_over_processes rows_of_all_processes",
     "run": "Run",
+    "standing": "standing_statistics",
     "training": "train",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}

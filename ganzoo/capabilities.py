@@ -6,6 +6,7 @@ offers. A plugin may add words of its own, written `package.word`.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -28,17 +29,26 @@ WORDS = {
     "pairs": "every sample comes with the input that it belongs to",
     "two_domains": "samples come from two domains that are not paired",
     "conditions": "the data can be asked for samples that meet a condition",
+    "columns": "the data say which numbers of a row belong to which column, and what that column is",
     # architecture
     "latent_generator": "a generator turns a random latent into a sample",
     "mapped_latents": "the generator maps latents to styles first",
+    "conditional_generator": "the generator makes a row of a table that meets the condition that it is told",
     "class_generator": "the generator makes a sample of the class that it is told",
     "translator": "a generator turns a source sample into a sample",
+    "reencoder": "a generator encodes a sample, makes a sample of the code, and encodes that again",
     "two_way": "there is a generator and a discriminator for each direction",
     "token_generator": "a generator writes sequences word by word and tells how likely each word was",
+    "rollouts": "the token generator can be told how a sequence begins, and writes the rest",
     "discriminator": "a discriminator scores samples",
+    "output_layer": "the discriminator's score comes out of a linear layer `output`",
     "smooth_samples": "gradients flow from a score to the sample that was scored",
     "per_sample_scores": "the score of a sample does not depend on the rest of its batch",
     "features": "the discriminator shows the features that its score is made of",
+    "unconditional_features": "the discriminator finds those features without being told the class, or can",
+    "unconditional_score": "the discriminator scores without being told the class, or can",
+    "class_discriminator": "the discriminator judges whether a sample is of its class",
+    "batch_norm_generator": "the generator normalises over the batch",
     "grows": "the networks can be used at smaller sizes first",
     # loss
     "adversarial_loss": "the loss says what a discriminator's scores are worth",
@@ -51,15 +61,37 @@ WORDS = {
     "generator_turn": "a generator moves, and its penalties are called when it does",
 }
 
+HINTS = {  # how data come to offer a word, where an option or another file is all that is missing
+    "labels": "Pictures get classes from a folder for each class or from a `dataset.json`, unless labels=none was "
+    "asked for; arrays from labels beside the samples",
+}
+
 
 def check(parts: Parts, data_offers: Sequence[str] | None = None) -> list[str]:
     """One sentence per need that nothing in the run offers; empty when the parts fit.
 
     data_offers: what the data turned out to be once opened, in place of what the data set's part promised.
     """
+    return [sentence for _, sentence in _misfits(parts, data_offers)]
+
+
+def fits(parts: Parts, data_offers: Sequence[str] | None = None) -> bool:
+    """Whether `check` finds nothing. Asked by the million, so no sentence is made."""
+    offered = _offered(parts, data_offers)
+    return all(not offered.isdisjoint(_words(need)) for _, part in parts.each() for need in part.needs)
+
+
+@functools.cache
+def _words(need: str) -> frozenset[str]:
+    """The words of which one is enough."""
+    return frozenset(need.split("|"))
+
+
+def _misfits(parts: Parts, data_offers: Sequence[str] | None) -> list[tuple[str, str]]:
+    """Needs that nothing offers, each with its sentence."""
     offered = _offered(parts, data_offers)
     return [
-        sentence
+        (need, sentence)
         for kind, part in parts.each()
         for need in part.needs
         if (sentence := _missing(kind, part, need, offered, parts))
@@ -68,15 +100,17 @@ def check(parts: Parts, data_offers: Sequence[str] | None = None) -> list[str]:
 
 def require(parts: Parts, registry: Registry, data_offers: Sequence[str] | None = None) -> None:
     """Raise Mismatch with one sentence per problem, and with what would fit instead."""
-    found = check(parts, data_offers)
+    found = _misfits(parts, data_offers)
     if found:
-        raise Mismatch(found[0] + ". " + _advice(parts, registry, data_offers))
+        need, sentence = found[0]
+        hint = f"{HINTS[need]}. " if need in HINTS else ""
+        raise Mismatch(f"{sentence}. {hint}{_advice(parts, registry, data_offers)}")
 
 
 def fitting(kind: str, parts: Parts, registry: Registry, data_offers: Sequence[str] | None = None) -> list[str]:
     """Names of the parts of one kind that fit in place of the one in the run."""
     return [
-        name for name in registry.names(kind) if not check(parts.with_part(kind, registry.get(kind, name)), data_offers)
+        name for name in registry.names(kind) if fits(parts.with_part(kind, registry.get(kind, name)), data_offers)
     ]
 
 
@@ -87,7 +121,7 @@ def fitting_groups(registry: Registry, entry: Entry) -> Iterator[dict[str, list[
     hundreds is asked a few thousand questions, not millions. A recipe stands in no run but its own.
     """
     for groups in _possible_groups(registry, entry):
-        if not check(_first_of(registry, groups)):
+        if fits(_first_of(registry, groups)):
             yield groups
 
 
@@ -119,7 +153,8 @@ def _first_of(registry: Registry, groups: dict[str, list[Any]]) -> Parts:
 
     chosen = {kind: group[0] for kind, group in groups.items()}
     own = [chosen.pop("regularizer")] if "regularizer" in chosen else []
-    brought = {text.partition(":")[0] for text in chosen["loss"].brings}.intersection(registry.names("regularizer"))
+    brought = {text.partition(":")[0] for text in chosen["loss"].brings}
+    brought &= set(registry.names("regularizer")) if brought else set()
     return Parts(**chosen, regularizers=(*own, *(registry.get("regularizer", name) for name in sorted(brought))))
 
 
@@ -133,7 +168,7 @@ def _offered(parts: Parts, data_offers: Sequence[str] | None) -> set[str]:
 
 def _missing(kind: str, part: Any, need: str, offered: set[str], parts: Parts) -> str | None:
     words = need.split("|")
-    if offered.intersection(words):
+    if not offered.isdisjoint(words):
         return None
     meaning = " or ".join(WORDS.get(word, word) for word in words)
     run = ", ".join(
@@ -143,19 +178,24 @@ def _missing(kind: str, part: Any, need: str, offered: set[str], parts: Parts) -
 
 
 def _advice(parts: Parts, registry: Registry, data_offers: Sequence[str] | None) -> str:
-    """What to type instead: the kinds in which a single exchange mends the run."""
-    advice = []
+    """What to type instead: the kinds in which a single exchange, or one more regularizer, mends the run."""
+    added = [
+        name
+        for name in registry.names("regularizer")
+        if fits(parts.with_regularizer(registry.get("regularizer", name)), data_offers)
+    ]
+    advice = [f"add --reg {' or '.join(added)}"] if added else []
     for kind, part in parts.each():
         if kind == "regularizer":
             remaining = parts.without(part)
-            if not check(remaining, data_offers):
+            if fits(remaining, data_offers):
                 advice.append(f"leave out --reg {part.name}")
-                fits = [
+                others = [
                     name
                     for name in registry.names(kind)
-                    if not check(remaining.with_regularizer(registry.get(kind, name)), data_offers)
+                    if fits(remaining.with_regularizer(registry.get(kind, name)), data_offers)
                 ]
-                advice += [_names("regularizers", fits)]
+                advice += [_names("regularizers", others)]
         elif kind != "dataset" or data_offers is None:
             advice.append(
                 _names(f"{kind}s" if kind != "loss" else "losses", fitting(kind, parts, registry, data_offers))

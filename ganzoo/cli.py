@@ -56,7 +56,7 @@ _measured_count_option = click.option(
 )
 _device_option = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 _seed_option = click.option("--seed", type=int, default=0, show_default=True)
-_label_option = click.option("--label", help="A class, by name or number.")
+_label_option = click.option("--label", help="A class by name or number; several: 3,7,12; or all.")
 _truncation_option = click.option(
     "--truncation", type=click.FloatRange(0), default=1.0, show_default=True, help="Less: alike, and better."
 )
@@ -146,14 +146,14 @@ def train(dry_run: bool, **words: Any) -> None:
 
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--count", type=click.IntRange(1), default=64, show_default=True)
+@click.option("--count", type=click.IntRange(1), help="64 unless given; of several classes 8 of each, in a row.")
 @_seed_option
 @_label_option
 @_truncation_option
 @_step_option
 @_device_option
 @click.option("--mix", "layers", metavar="LAYERS", help="A sheet of mixed styles: these layers' (0-3) of the columns.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A .png, .npz, .csv or .txt file.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A .png, .npz, .csv, .txt, .wav or .gif.")
 def sample(run: Path, out: Path, layers: str | None, **how: Any) -> None:
     """Samples of a trained run as a picture, an array file, a table or text."""
     from .run import Run
@@ -162,13 +162,13 @@ def sample(run: Path, out: Path, layers: str | None, **how: Any) -> None:
     if layers is None:
         Run.open(run).write(out, **how)
     else:
-        mix(Run.open(run), out, layers, **{**how, "count": min(how["count"], 8)})
+        mix(Run.open(run), out, layers, **{**how, "count": min(how["count"] or 8, 8)})
     click.echo(out)
 
 
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--keys", type=click.IntRange(2), default=6, show_default=True, help="Places that the walk visits.")
+@click.option("--keys", type=click.IntRange(2), help="Places that the walk visits: 6, or each of several classes.")
 @click.option("--frames", type=click.IntRange(1), default=24, show_default=True, help="From one place to the next.")
 @click.option("--count", type=click.IntRange(1), default=1, show_default=True, help="Walks side by side.")
 @_seed_option
@@ -200,6 +200,42 @@ def project(run: Path, image: Path, out: Path, **how: Any) -> None:
     from .run import Run
 
     click.echo(projected(Run.open(run), image, out, **how))
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("pictures", metavar="FOLDER|FILE", type=click.Path(path_type=Path))
+@click.option("--backwards", is_flag=True, help="The other way, where networks of both ways were trained.")
+@_step_option
+@_device_option
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="A folder.")
+def translate(run: Path, pictures: Path, out: Path, **how: Any) -> None:
+    """Every picture of a folder, a .zip or a file, as a trained translator makes it; names are kept."""
+    from .run import Run
+    from .translation import translate as translated
+
+    click.echo(translated(Run.open(run), pictures, out, **how))
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("what", metavar="FOLDER|ZIP|FILE|DATA")
+@click.option("--sort", is_flag=True, help="The least usual first, not in the order of the data.")
+@click.option("--csv", "table", type=click.Path(path_type=Path), metavar="FILE", help="A line for each there too.")
+@_step_option
+@_device_option
+@_json_option
+def score(run: Path, what: str, sort: bool, table: Path | None, as_json: bool, **how: Any) -> None:
+    """How unlike a run's data pictures are: score, the same from 0 to 1, and name, a line each."""
+    from .run import Run
+    from .scoring import lines, write_csv
+    from .scoring import score as scored
+
+    found = scored(Run.open(run), what, **how)
+    found = sorted(found, key=lambda row: -row["score"]) if sort else found
+    if table is not None:
+        write_csv(found, table)
+    click.echo(json.dumps(found, indent=1) if as_json else lines(found))
 
 
 @main.command("import")
@@ -261,18 +297,18 @@ def features() -> None:
 
 
 @features.command("train")
-@click.option("--data", required=True, metavar="NAME|PATH[:OPTIONS]", help="Labelled pictures.")
+@click.option("--data", required=True, metavar="NAME|PATH[:OPTIONS]", help="Labelled pictures or sounds.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A .safetensors file.")
-@click.option("--network", type=click.Choice(["lenet", "resnet20"]), help="lenet for grey pictures unless given.")
+@click.option("--network", type=click.Choice(["lenet", "resnet20", "spectral"]), help="By the data unless given.")
 @click.option("--epochs", type=click.IntRange(1), default=3, show_default=True)
 @_seed_option
 @_json_option
 def features_train(data: str, out: Path, as_json: bool, **how: Any) -> None:
-    """Train a small classifier of labelled pictures, for `ganzoo evaluate --features FILE`."""
+    """Train a small classifier of labelled pictures or sounds, for `ganzoo evaluate --features FILE`."""
     from .metrics.classifier import train
 
     found = train(data, out, **how)
-    told = f"{found['network']}, {found['accuracy']:.2%} of the {found['of']} pictures right: {found['file']}"
+    told = f"{found['network']}, {found['accuracy']:.2%} of the {found['of']} samples right: {found['file']}"
     click.echo(json.dumps(found) if as_json else told)
 
 

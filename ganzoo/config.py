@@ -256,10 +256,11 @@ def _pick_data(registry: Registry, flag: str | None, recipe: str | None, archite
 
 
 def _default_loss(registry: Registry, procedure: str) -> str:
-    """`nonsaturating` where the procedure can use it, else the first loss that it can."""
-    needs = set(registry.get("procedure", procedure).needs)
+    """The procedure's own where it can use it, else the first loss that it can."""
+    part = registry.get("procedure", procedure)
+    needs = set(part.needs)
     fitting = [name for name in registry.names("loss") if needs.intersection(registry.get("loss", name).offers)]
-    return "nonsaturating" if "nonsaturating" in fitting or not fitting else fitting[0]
+    return part.loss if part.loss in fitting or not fitting else fitting[0]
 
 
 def _regularizers(asked: dict[str, Any], base: dict[str, Any], brought: Sequence[str]) -> tuple[Choice, ...]:

@@ -22,7 +22,8 @@ from .errors import DataError, GanzooError
 class Spec:
     """What one sample is. Saved with the run, so that sampling needs no data set.
 
-    kind: `image` ([C, H, W] in [-1, 1]), `points` ([D]), `tokens` ([T], whole numbers), `audio`, `video` or `table`.
+    kind: `image` ([C, H, W] in [-1, 1]), `points` ([D]), `tokens` ([T], whole numbers), `audio` ([channels, T] in
+    [-1, 1], with `rate_hz` in the encoding), `video` ([C, T, H, W] in [-1, 1], with `frames_per_second`) or `table`.
     shape: of one sample. classes: the names of the labels, empty without labels.
     source: shape of the input that comes with each sample (translation), or None.
     words: further capability words that the data offer, such as `pairs` or `two_domains`.
@@ -87,10 +88,12 @@ class Collection:
     """An opened data set: `spec`, a length, and `fetch(indices)`. What `Dataset.open` returns.
 
     notes: sentences to tell the user (how pictures were cropped, what was skipped). decodes: True when fetching is slow
-    enough to be worth worker processes.
+    enough to be worth worker processes. names: of the files that the samples come from, in their order, where each is
+    one.
     """
 
     spec: Spec
+    names: Sequence[Any] = ()
     notes: tuple[str, ...] = ()
     decodes = False
 

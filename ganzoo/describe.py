@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any
 
@@ -115,7 +116,14 @@ def _fits(registry: Registry, entry: Entry) -> dict[str, list[str]]:
 
 
 def _stands_beside(registry: Registry, regularizer: Entry, entry: Entry) -> bool:
-    return any(entry.part in groups[entry.kind] for groups in fitting_groups(registry, regularizer))
+    return entry.part in _beside(registry, len(registry.entries()), regularizer)
+
+
+@functools.lru_cache(maxsize=1024)
+def _beside(registry: Registry, _entries: int, regularizer: Entry) -> set[Any]:
+    """The parts beside which a regularizer can stand; asked for every part of a registry, of this many entries."""
+    found = fitting_groups(registry, regularizer)
+    return {part for groups in found for parts in groups.values() for part in parts}
 
 
 def page(found: dict[str, Any]) -> str:

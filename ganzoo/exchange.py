@@ -64,7 +64,8 @@ def import_run(path: Path, arch: str | None, out: Path) -> tuple[Run, list[str]]
     choice = None if arch is None else Choice.parse(arch)
     name, recovered = _recovered(weights, registry, choice, path)
     options = {**recovered.options, **(choice.options if choice else {})}
-    config = resolve(registry, {"arch": str(Choice(name, options)), "batch": 16}, Given(torch.zeros(1)))
+    asked = {"arch": str(Choice(name, options)), "procedure": recovered.procedure, "batch": 16}
+    config = resolve(registry, asked, Given(torch.zeros(1)))
     game = _game(config, registry, recovered.spec, 1)
     notes = [*recovered.notes, *_adopt(game, recovered.states, path)]
     return _begin(out, config, game, 1), notes

@@ -21,10 +21,12 @@ class Given(Dataset):
     """An array, a tensor, a pair (samples, labels) or a torch Dataset, handed over in Python."""
 
     name = "given"
-    offers = (*KINDS, "labels")
+    offers: tuple[str, ...] = (*KINDS, "labels")
 
     def __init__(self, data: Any = None):
         self.data = data
+        if isinstance(data, Collection):
+            self.offers = data.spec.offers  # it says what it is: pairs, say, which no array can
 
     def open(self) -> Collection:
         if isinstance(self.data, Collection):

@@ -29,7 +29,7 @@ def compare(path: Path) -> dict[str, Any]:
     if name := recorded.operator(metadata.get("source", "")):
         return _result(path, f"operator {name}", metadata, _compare_operator(metadata, tensors))
     config = json.loads(metadata.get("config", "{}"))
-    architecture, official = _find(installed(), metadata.get("source", ""), path)
+    architecture, official = _find(installed(), metadata.get("source", ""), config, path)
     networks = official.build(config)
     for prefix, network in networks.items():
         own = {key: tensors.pop(key) for key in list(tensors) if key.startswith(f"{prefix}.")}
@@ -74,7 +74,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise GanzooError(f"{path} is not a recording: {error}") from None
 
 
-def _find(registry: Registry, source: str, path: Path) -> tuple[str, Official]:
+def _find(registry: Registry, source: str, config: dict[str, Any], path: Path) -> tuple[str, Official]:
     """The architecture that rebuilds what this source built."""
     known = [
         (name, official)
@@ -82,7 +82,7 @@ def _find(registry: Registry, source: str, path: Path) -> tuple[str, Official]:
         for official in registry.get("architecture", name).official()
     ]
     for name, official in known:
-        if official.source in source:
+        if official.source in source and official.takes(config):
             return name, official
     sources = ", ".join(official.source for _, official in known)
     raise UsageError(

@@ -138,19 +138,21 @@ class Weights:
 class Recovered:
     """What an architecture recognised in a checkpoint. options, spec: with which it builds these networks. states:
     parameters of `G`, `D` and `G_ema`, as `Weights` has them, but under our names and on our scales. notes: sentences
-    about what is not as it was there."""
+    about what is not as it was there. procedure: what plays them, where that is not what plays the architecture."""
 
     options: dict[str, Any]
     spec: Spec
     states: Mapping[str, Mapping[str, Tensor]]
     notes: tuple[str, ...] = ()
+    procedure: str | None = None
 
 
 @dataclass(frozen=True)
 class Official:
     """How the official networks of a recorded file (see parity.py) or of a checkpoint (see exchange.py) are rebuilt.
 
-    source: text that stands in the recording's `source`. build: networks from the recorded configuration. rename:
+    source: text that stands in the recording's `source`. takes: whether a recorded configuration is of this
+    architecture, where one source has several. build: networks from the recorded configuration. rename:
     an official parameter's name to ours, or None to leave it out. outputs: computes what was recorded. recover: what
     a checkpoint holds, None if it is not of this kind; what its tensors do not tell is left as published. export: the
     parameters of our `G` or `D` under their official names, with the constants that stand among them there.
@@ -162,6 +164,7 @@ class Official:
     rename: Callable[[str], str | None] = lambda name: name
     recover: Callable[[Weights], Recovered | None] | None = None
     export: Callable[[str, Mapping[str, Tensor]], dict[str, Tensor]] | None = None
+    takes: Callable[[Mapping[str, Any]], bool] = lambda config: True
 
 
 class Architecture(Part):
@@ -230,13 +233,21 @@ class AdversarialLoss(Loss):
 
 
 class ReconstructionLoss(Loss):
-    """How far a sample is from another, one value per sample `[N]`."""
+    """How far a sample is from another, one value per sample `[N]`.
+
+    summed: whether it is a sum over the sample's values, as a likelihood is, and not a mean over them.
+    """
 
     needs = ("reconstruction_turns",)
     offers = ("reconstruction_loss",)
+    summed: ClassVar[bool] = False
 
     def forward(self, made: Tensor, wanted: Tensor) -> Tensor:
         raise NotImplementedError
+
+    def total(self, made: Tensor, wanted: Tensor) -> Tensor:
+        """The same as a sum over the sample's values `[N]`, which a divergence is weighed against."""
+        return self.forward(made, wanted) * (1 if self.summed else wanted[0].numel())
 
 
 class Regularizer(Part):
@@ -302,6 +313,7 @@ class Procedure(Part):
     """Who moves when. One step is all discriminator moves and one generator move."""
 
     kind = "procedure"
+    loss: ClassVar[str] = "nonsaturating"  # what it is played with unless --loss says otherwise
 
     def plan(self, plan: Plan) -> None:
         """Before the networks are built: ask something of them."""
@@ -339,6 +351,11 @@ class Procedure(Part):
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
 
+    def score(self, game: Game, samples: Tensor) -> Tensor:
+        """How unlike the data samples `[N, *spec.shape]` are, `[N]` from 0, each by itself: what `ganzoo score` prints.
+        Raises UsageError where the procedure learns no such thing."""
+        raise UsageError(f"procedure '{self.name}' learns no scores of samples")
+
     @property
     def tied_to_steps(self) -> bool:
         """Whether what it does depends on the run's number of steps, which are then part of the run's identity."""
@@ -369,6 +386,15 @@ class Dataset(Part):
         resized = nn.functional.interpolate(source, size=spec.shape[1:])
         same = resized.shape[1] == spec.shape[0]
         return resized if same else resized.mean(1, keepdim=True).expand(-1, spec.shape[0], -1, -1)
+
+    def read_source(self, data: bytes, spec: Spec) -> Tensor:
+        """A file's contents as a source [C, H, W] of any height and width, as the data set reads its own (`ganzoo
+        translate`). Here: a picture in [-1, 1] with the channels of `spec.source`. Raises ValueError, saying what is
+        wrong, and whatever a damaged file makes its reader raise."""
+        from .samples import read_picture
+
+        assert spec.source is not None
+        return read_picture(data, spec.source[0])
 
     def decode(self, samples: Tensor, spec: Spec) -> Any:
         """Samples as people keep them: pictures as uint8 [N, H, W, C], tokens as lines of text, a table's rows,

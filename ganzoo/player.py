@@ -18,21 +18,26 @@ OptimizerName = Literal["adam", "rmsprop", "sgd"]
 
 @dataclass(frozen=True)
 class Optimizer:
-    """How a player moves. beta1 and beta2 belong to adam; momentum to sgd and rmsprop."""
+    """How a player moves. beta1 and beta2 belong to adam; momentum to sgd and rmsprop. weight_decay: this share of each
+    weight is added to its gradient."""
 
     name: OptimizerName = "adam"
     rate: float = 2e-4
     beta1: float = 0.9
     beta2: float = 0.999
     momentum: float = 0.0
+    weight_decay: float = 0.0
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        decay = self.weight_decay
         if self.name == "adam":
             # Fused: one pass over memory, and on a GPU it can skip a non-finite update without a host sync.
-            return torch.optim.Adam(groups, lr=self.rate, betas=(self.beta1, self.beta2), fused=True)
+            return torch.optim.Adam(
+                groups, lr=self.rate, betas=(self.beta1, self.beta2), weight_decay=decay, fused=True
+            )
         if self.name == "rmsprop":
-            return torch.optim.RMSprop(groups, lr=self.rate, momentum=self.momentum)
-        return torch.optim.SGD(groups, lr=self.rate, momentum=self.momentum, fused=True)
+            return torch.optim.RMSprop(groups, lr=self.rate, momentum=self.momentum, weight_decay=decay)
+        return torch.optim.SGD(groups, lr=self.rate, momentum=self.momentum, weight_decay=decay, fused=True)
 
 
 class Player:
@@ -197,18 +202,19 @@ class Average:
     """An exponential moving average of a network's parameters, with a half-life counted in samples.
 
     After `half_life` samples an old weight counts half. ramp: early on, the half-life is at most this share of the
-    samples seen so far (StyleGAN2-ADA's ramp-up: 0.05). Buffers are copied, not averaged.
+    samples seen so far (StyleGAN2-ADA's ramp-up: 0.05). start: before so many samples are seen it is the network
+    itself. Buffers are copied, not averaged.
     """
 
-    def __init__(self, network: nn.Module, half_life: float, ramp: float | None = None):
+    def __init__(self, network: nn.Module, half_life: float, ramp: float | None = None, start: int = 0):
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
-        self.half_life, self.ramp = half_life, ramp
+        self.half_life, self.ramp, self.start = half_life, ramp, start
 
     @torch.no_grad()
     def update(self, network: nn.Module, count: int, seen: int) -> None:
         """Move towards `network` after `count` more samples, `seen` in all."""
         half_life = self.half_life if self.ramp is None else min(self.half_life, self.ramp * seen)
-        keep = 0.5 ** (count / max(half_life, 1e-8))
+        keep = 0.5 ** (count / max(half_life, 1e-8)) if seen >= self.start else 0.0
         torch._foreach_lerp_(list(self.network.parameters()), list(network.parameters()), 1 - keep)
         for average, current in zip(self.network.buffers(), network.buffers(), strict=True):
             average.copy_(current)

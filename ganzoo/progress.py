@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+Thing = TypeVar("Thing")
 
 
 def speaks() -> bool:
     """Whether this process is the one of several that talks to the user."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def tracked(things: Sequence[Thing], what: str) -> Iterable[Thing]:
+    """The things one by one, with a bar on standard error, so that standard output holds what was made only."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True, quiet=not sys.stderr.isatty())
+    return track(things, description=what, transient=True, disable=not speaks(), console=console)
 
 
 class Progress:

@@ -10,24 +10,20 @@ from __future__ import annotations
 
 import csv
 import math
-import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy
 import safetensors.torch
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageDraw, ImageOps
-from rich.console import Console
-from rich.progress import track
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from . import samples
 from .data import Spec
 from .errors import DataError, RunError, UsageError
 from .latents import MEAN_OF, Space, space_of_pictures
-from .progress import speaks
+from .progress import tracked
 from .run import Run
 
 RATE = 0.1
@@ -77,7 +73,7 @@ def read(path: Path, spec: Spec) -> Tensor:
         raise UsageError(f"pictures of {channels} channels cannot be read from a file")
     try:
         with Image.open(path) as picture:
-            shown = _converted(picture, modes[channels])
+            shown = samples.upright(picture, modes[channels])
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"cannot read {path}: {error}") from None
     scale = min(shown.width / width, shown.height / height)
@@ -86,16 +82,6 @@ def read(path: Path, spec: Spec) -> Tensor:
     pixels = numpy.asarray(shown.resize((width, height), Image.Resampling.LANCZOS, box), dtype=numpy.float32)
     values = torch.from_numpy(pixels.reshape(height, width, channels).transpose(2, 0, 1).copy())
     return values[None] / 127.5 - 1
-
-
-def _converted(picture: Image.Image, mode: str) -> Image.Image:
-    """As data sets read it: upright, 16 bits as 8, on white where it is transparent."""
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I"):  # Pillow itself would cut at 255
-        picture = Image.fromarray((numpy.asarray(picture).clip(0, 65535) / 257).round().astype(numpy.uint8))
-    if mode != "RGBA" and ("A" in picture.getbands() or "transparency" in picture.info):
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
-    return picture.convert(mode)
 
 
 def nearest(space: Space, target: Tensor, steps: int, seed: int = 0, label: int = 0) -> tuple[Tensor, list[float]]:
@@ -107,7 +93,7 @@ def nearest(space: Space, target: Tensor, steps: int, seed: int = 0, label: int 
         random = torch.Generator(target.device).manual_seed(seed)
         optimizer = torch.optim.Adam([place], betas=(0.9, 0.999))
         best, distances = (math.inf, place.detach().clone()), []
-        for now in _told(range(steps)):
+        for now in tracked(range(steps), "project"):
             done = now / steps
             for group in optimizer.param_groups:
                 group["lr"] = RATE * _ramp(done)
@@ -121,17 +107,6 @@ def nearest(space: Space, target: Tensor, steps: int, seed: int = 0, label: int 
                 best = (distances[-1], (place + noise).detach().clone())
             optimizer.step()
     return best[1], distances
-
-
-def _told(steps: range) -> Iterable[int]:
-    """The steps, with a bar on standard error, so that standard output holds the folder's name only."""
-    return track(
-        steps,
-        description="project",
-        transient=True,
-        disable=not speaks(),
-        console=Console(stderr=True, quiet=not sys.stderr.isatty()),
-    )
 
 
 def distance(made: Tensor, target: Tensor) -> Tensor:

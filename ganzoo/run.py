@@ -25,6 +25,8 @@ from .options import close
 from .parts import Parts, Request
 from .registry import Registry, installed
 
+MOST_CLASSES = 100  # that `all` stands for; more make a sheet that nobody can look at
+
 
 class Run:
     def __init__(self, path: Path, config: Config, spec: Spec, data_size: int):
@@ -127,55 +129,89 @@ class Run:
         """Every logged step, oldest first. A line that a crash cut short is left out."""
         return json_lines(self.path / "log.jsonl")
 
-    def write_samples(self, game: Game, count: int = 64) -> Path:
-        """Samples of fixed latents as a picture, a text or a table, named by the step."""
+    def write_samples(self, game: Game) -> Path:
+        """Samples of fixed latents as a picture, a text or a table (and as sound beside), named by the step."""
         path = self.path / "samples" / f"step-{game.step:08d}{samples.preview(self.spec)}"
         if processes.rank():
             return path
-        sets = game.procedure.side_by_side(game, Request(count, self.config.seed))
+        sets = game.procedure.side_by_side(game, Request(samples.previewed(self.spec), self.config.seed))
         decoded = game.parts.dataset.decode(torch.stack(sets, 1).flatten(0, 1), self.spec)
         columns = None if len(sets) == 1 else len(sets) * math.ceil(math.sqrt(len(sets[0]) / len(sets)))
-        samples.write(path, decoded, self.spec, columns=columns)
+        for suffix in (path.suffix, *samples.beside(self.spec)):
+            samples.write(path.with_suffix(suffix), decoded, self.spec, columns=columns)
         return path
 
     # What a user calls
 
     def sample(
         self,
-        count: int = 64,
+        count: int | None = None,
         seed: int = 0,
         label: int | str | None = None,
         step: int | None = None,
         device: str = "cpu",
         truncation: float = 1.0,
     ) -> Tensor:
-        """Samples `[count, *spec.shape]` of the newest checkpoint (or of a step's):
-        sample i depends on seed and i alone."""
-        game = self.game(step, device)
-        return game.procedure.sample(game, Request(count, seed, self.label_index(label), truncation=truncation))
+        """Samples `[count, *spec.shape]` of the newest checkpoint (or of a step's), 64 unless given: sample i depends
+        on seed and i alone. Of several classes (`3,7` or `all`) count of each, 8 unless given, the first's first."""
+        return self._made(self.game(step, device), count, seed, self.label_indices(label), truncation)
+
+    def _made(self, game: Game, count: int | None, seed: int, classes: list[int] | None, truncation: float) -> Tensor:
+        each: list[int | None] = [None] if classes is None else [*classes]
+        count = count or (64 if len(each) == 1 else 8)
+        asked = [Request(count, seed, label, truncation=truncation) for label in each]
+        return torch.cat([game.procedure.sample(game, request) for request in asked])
 
     def write(
         self,
         path: str | Path,
-        count: int = 64,
+        count: int | None = None,
         seed: int = 0,
         label: int | str | None = None,
         step: int | None = None,
         device: str = "auto",
         truncation: float = 1.0,
     ) -> None:
-        """Samples as a file; the suffix says in which form (see samples.py)."""
-        path, index = Path(path), self.label_index(label)
+        """Samples as a file; the suffix says in which form (see samples.py). A sheet of several classes has a row for
+        each, and in a column the same latent."""
+        path, classes = Path(path), self.label_indices(label)
         samples.check_suffix(path, self.spec)
         game = self.game(step, device)
-        made = game.procedure.sample(game, Request(count, seed, index, truncation=truncation))
-        labels = None if index is None else [index] * count
-        samples.write(path, game.parts.dataset.decode(made, self.spec), self.spec, labels)
+        made = self._made(game, count, seed, classes, truncation)
+        each = len(made) // (1 if classes is None else len(classes))
+        labels = None if classes is None else [index for index in classes for _ in range(each)]
+        columns = each if each < len(made) else None
+        samples.write(path, game.parts.dataset.decode(made, self.spec), self.spec, labels, columns)
+
+    def label_indices(self, label: int | str | None) -> list[int] | None:
+        """Classes by name or number: one, several such as `3,7,12`, or `all`. Raises UsageError."""
+        if label is None:
+            return None
+        word, known = str(label), self.spec.classes
+        if word in known or not known or ("," not in word and word != "all"):
+            return [self._label_index(label)]
+        if word != "all":
+            return [self._label_index(part.strip()) for part in word.split(",")]
+        if len(known) > MOST_CLASSES:
+            raise UsageError(
+                f"all is {len(known)} classes, and {MOST_CLASSES} can be looked at; choose some, such as --label 3,7,12"
+            )
+        return list(range(len(known)))
+
+    def translate(
+        self, pictures: Tensor, backwards: bool = False, step: int | None = None, device: str = "cpu"
+    ) -> Tensor:
+        """What the run's translator makes of pictures `[N, C, H, W]` of any height and width, of a size with them: of
+        sources samples, backwards of samples sources. Raises UsageError and RunError."""
+        from .translation import translated
+
+        return translated(self.game(step, device), pictures, backwards)
 
     def label_index(self, label: int | str | None) -> int | None:
         """A class by its name or number. Raises UsageError naming the classes."""
-        if label is None:
-            return None
+        return None if label is None else self._label_index(label)
+
+    def _label_index(self, label: int | str) -> int:
         classes = self.spec.classes
         if str(label) in classes:
             return classes.index(str(label))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ TOGETHER = 16  # places whose samples are made at once
 def interpolate(
     run: Run,
     out: Path,
-    keys: int = 6,
+    keys: int | None = None,
     frames: int = 24,
     count: int = 1,
     seed: int = 0,
@@ -37,22 +37,26 @@ def interpolate(
 ) -> Path:
     """A walk from place to place that ends where it began, as an animated .gif.
 
-    keys: places that are visited. frames: from one to the next. count: walks side by side. In a mapped space the walk
-    is a periodic cubic spline, else it goes on great circles. Raises UsageError and RunError.
+    keys: places that are visited, 6 unless given. frames: from one to the next. count: walks side by side. label: of
+    several classes (`3,7` or `all`) each is visited, with one latent. In a mapped space the walk is a periodic cubic
+    spline, else it goes on great circles, and straight from class to class. Raises UsageError and RunError.
     """
     if out.suffix.lower() != ".gif":
         raise UsageError(f"--out {out}: a walk is written as .gif; give the file that suffix")
-    if keys < 2 or frames < 1 or count < 1:
+    if (keys is not None and keys < 2) or frames < 1 or count < 1:
         raise UsageError("a walk has at least 2 keys, and 1 frame between them")
+    classes = run.label_indices(label)
+    if classes is not None and len(classes) > 1 and keys is not None:
+        raise UsageError("a walk through several classes visits each of them once; leave out --keys")
     space = space_of_pictures(run, step, device)
-    index = run.label_index(label)
     with space.still():
-        labels = space.labels(seed, keys * count, index)
-        # One walk has one class: a class cannot be between two.
-        labels = None if labels is None else labels[:count].repeat(keys)
-        places = _towards_middle(space, space.enter(space.latents(seed, keys * count), labels), truncation)
-        path = _closed(space, places.unflatten(0, (keys, count)), frames)
-        shown = [_decoded(run, space, step_places, None if labels is None else labels[:count]) for step_places in path]
+        if classes is None or len(classes) == 1:
+            path = _in_one_class(
+                space, keys or 6, frames, count, seed, None if classes is None else classes[0], truncation
+            )
+        else:
+            path = _through_classes(space, classes, frames, count, seed, truncation)
+        shown = [_decoded(run, space, places, conditions) for places, conditions in path]
     # An animation has 8 bits.
     pictures = [samples.grid((made >> 8).astype(numpy.uint8) if made.itemsize > 1 else made) for made in shown]
     return _write(out, pictures, rate_hz)
@@ -106,19 +110,59 @@ def _towards_middle(space: Space, places: Tensor, truncation: float) -> Tensor:
     return space.middle().lerp(places, truncation) if space.mapped else truncated_normal(places, 2 * truncation)
 
 
+_Frame = tuple[Tensor, Tensor | None]  # places [count, ...], and the classes or their vectors
+
+
+def _in_one_class(
+    space: Space, keys: int, frames: int, count: int, seed: int, label: int | None, truncation: float
+) -> Iterator[_Frame]:
+    """From latent to latent; each of the walks has one class."""
+    labels = space.labels(seed, count, label)
+    latents = space.latents(seed, keys * count)
+    places = space.enter(latents, None if labels is None else labels.repeat(keys))
+    places = _towards_middle(space, places, truncation).unflatten(0, (keys, count))
+    return ((here, labels) for here in _closed(space, places, frames))
+
+
+def _through_classes(
+    space: Space, classes: list[int], frames: int, count: int, seed: int, truncation: float
+) -> Iterator[_Frame]:
+    """From class to class, each of the walks with one latent. Raises RunError where a class is a number alone."""
+    game, shape = space.game, (len(classes), count)
+    labels = torch.tensor(classes, device=game.device).repeat_interleave(count)
+    vectors = getattr(space.network, "class_vectors", lambda label: None)(labels)
+    if "labels" not in game.plan.needs or (vectors is None and not space.mapped):
+        raise RunError(
+            f"a walk goes from class to class only where the generator makes a vector of the class, and "
+            f"'{game.parts.architecture.name}' as it was built makes none; biggan with embedding above 0 and "
+            "stylegan2 with conditional=true do; name one class with --label"
+        )
+    latents = space.latents(seed, count)
+    places = space.enter(latents.repeat(len(classes), *[1] * (latents.ndim - 1)), labels)
+    path = _closed(space, _towards_middle(space, places, truncation).unflatten(0, shape), frames)
+    if vectors is None:
+        return ((here, None) for here in path)
+    return zip(path, _round(vectors.unflatten(0, shape), frames, torch.lerp), strict=True)
+
+
 def _closed(space: Space, keys: Tensor, frames: int) -> Iterator[Tensor]:
     """Places [count, ...], frame by frame, through all keys [K, count, ...] and back to the first."""
-    closed = torch.cat([keys, keys[:1]])
     if space.mapped:
         from scipy.interpolate import CubicSpline
 
+        closed = torch.cat([keys, keys[:1]])
         spline = CubicSpline(numpy.arange(len(closed)), closed.double().cpu().numpy(), bc_type="periodic")
         for frame in range(len(keys) * frames):
             yield torch.as_tensor(spline(frame / frames)).to(keys)
         return
-    for start, end in pairwise(closed):
+    yield from _round(keys, frames, space.between)
+
+
+def _round(keys: Tensor, frames: int, between: Callable[[Tensor, Tensor, float], Tensor]) -> Iterator[Tensor]:
+    """From each key to the next, and from the last to the first."""
+    for start, end in pairwise(torch.cat([keys, keys[:1]])):
         for frame in range(frames):
-            yield space.between(start, end, frame / frames)
+            yield between(start, end, frame / frames)
 
 
 def _decoded(run: Run, space: Space, places: Tensor, labels: Tensor | None) -> Any:
@@ -144,12 +188,10 @@ def _layers(text: str, known: int) -> list[int]:
     return sorted(chosen)
 
 
-def _write(out: Path, pictures: Sequence[Image.Image], rate_hz: float) -> Path:
+def _write(out: Path, pictures: list[Image.Image], rate_hz: float) -> Path:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        first, *others = pictures
-        # disposal and loop: every frame replaces the one before, without end.
-        first.save(out, save_all=True, append_images=others, duration=1000 / rate_hz, loop=0, disposal=2)
+        samples.animate(out, pictures, rate_hz)
     except OSError as error:
         raise RunError(f"cannot write {out}: {error.strerror or error}") from None
     return out

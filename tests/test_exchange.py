@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from pathlib import Path
 
 import numpy
@@ -367,3 +368,218 @@ def test_the_progressive_gan_of_pytorch_gan_zoo(tmp_path):
     assert "compares other samples" in told
     wanted = official.outputs(networks, outputs)  # which puts the networks on our scale
     torch.testing.assert_close(sampled(tmp_path / "run")[0](outputs["z"]), wanted["image"], atol=1e-5, rtol=1e-5)
+
+
+# Translators of junyanz/pytorch-CycleGAN-and-pix2pix, one network a file
+
+
+def translated(run_path, source):
+    with torch.no_grad():
+        return Run.open(run_path).game().procedure.translator(Run.open(run_path).game()).eval()(source)
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "cyclegan"])
+def test_an_official_translator_translates_as_recorded(tmp_path, name, ganzoo):
+    parts, outputs, config = recorded(PARITY / f"{name}.safetensors")
+    torch.save(parts["G"], tmp_path / "latest_net_G.pth")
+    told = ganzoo("import", "latest_net_G.pth", "--arch", name, "--out", "run").stdout
+    assert "holds no discriminator; it starts anew" in told
+    torch.testing.assert_close(translated(tmp_path / "run", outputs["x"]), outputs["y"], atol=1e-5, rtol=0)
+    run = Run.open(tmp_path / "run")
+    assert run.config.procedure.name == "paired" and run.spec.source == run.spec.shape
+    assert run.config.architecture.options["generator_width"] == config["ngf"]
+    assert "no sources of its own" in invoke("sample", tmp_path / "run", "--out", tmp_path / "made.png", code=2).stderr
+    # Also without being told the architecture, from a file of several, and as what DataParallel saves.
+    held = {"state_dict": {f"module.{key}": value for key, value in parts["G"].items()}}
+    torch.save(held, tmp_path / "parallel.pth")
+    invoke("import", tmp_path / "parallel.pth", "--out", tmp_path / "other")
+    assert Run.open(tmp_path / "other").config.architecture.name == name
+    assert torch.equal(translated(tmp_path / "other", outputs["x"]), translated(tmp_path / "run", outputs["x"]))
+
+
+def test_statistics_that_instance_normalisation_kept_are_dropped(tmp_path):
+    """Older versions of PyTorch kept them, and the official code does not use them."""
+    parts, outputs, _ = recorded(PARITY / "cyclegan.safetensors")
+    state = dict(parts["G"])
+    for number in (2, 5, 8, 17, 20):
+        beside = {"running_mean": torch.randn(3), "running_var": torch.rand(3), "num_batches_tracked": torch.tensor(7)}
+        state |= {f"model.{number}.{name}": value for name, value in beside.items()}
+    state["model.10.conv_block.2.running_mean"] = torch.randn(3)
+    torch.save(state, tmp_path / "latest_net_G_A.pth")
+    invoke("import", tmp_path / "latest_net_G_A.pth", "--arch", "cyclegan", "--out", tmp_path / "run")
+    torch.testing.assert_close(translated(tmp_path / "run", outputs["x"]), outputs["y"], atol=1e-5, rtol=0)
+
+
+def test_a_discriminator_of_patches_comes_along_where_it_sees_pairs(tmp_path):
+    for name, taken in (("pix2pix", True), ("cyclegan", False)):
+        parts, outputs, _ = recorded(PARITY / f"{name}.safetensors")
+        torch.save({"netG": parts["G"], "netD": parts["D"]}, tmp_path / f"{name}.pth")
+        told = invoke("import", tmp_path / f"{name}.pth", "--out", tmp_path / name).output
+        discriminator = Run.open(tmp_path / name).game().networks.discriminator
+        seen = torch.cat([outputs["x"], outputs["y"]], 1)
+        assert discriminator(seen).value.shape[1:] == outputs["scores"].shape[1:]
+        same = torch.equal(discriminator.main[0].bias, parts["D"]["model.0.bias"])
+        assert same == taken and ("sees 3 channels and not the source too" in told) != taken
+
+
+def test_a_discriminator_alone_is_refused(tmp_path):
+    for name in ("pix2pix", "cyclegan"):
+        parts, _, _ = recorded(PARITY / f"{name}.safetensors")
+        torch.save(parts["D"], tmp_path / "latest_net_D.pth")
+        for words in ([], ["--arch", name]):
+            told = invoke("import", tmp_path / "latest_net_D.pth", *words, "--out", tmp_path / "run", code=2).stderr
+            assert "holds a discriminator alone" in told and not (tmp_path / "run").exists()
+
+
+# BigGAN's, in files of single networks
+
+
+def as_in_biggan_pytorch(network):
+    """Our parameters under the authors' names, with what they keep beside."""
+    rules = (
+        (r"^blocks\.(\d+)\.attention\.", r"blocks.\1.1."),
+        (r"^blocks\.(\d+)\.(?!1\.)", r"blocks.\1.0."),
+        (r"\.norm(\d)\.norm\.running_", r".bn\1.stored_"),
+        (r"\.norm(\d)\.", r".bn\1."),
+        (r"\.shortcut\.", ".conv_sc."),
+        *((rf"\.1\.{ours}\.", rf".1.{theirs}.") for ours, theirs in zip(SEEN, ("theta", "phi", "g", "o"), strict=True)),
+        (r"^ending\.0\.running_", "output_layer.0.stored_"),
+        (r"^ending\.0\.weight$", "output_layer.0.gain"),
+        (r"^ending\.", "output_layer."),
+        (r"^classes\.", "embed."),
+        (r"\.u$", ".u0"),
+    )
+    held = {}
+    for name, value in network.state_dict().items():
+        for ours, theirs in rules:
+            name = re.sub(ours, theirs, name)
+        if not name.endswith("num_batches_tracked"):
+            held[name] = value
+        if name.endswith(".u0"):
+            held[name.replace(".u0", ".sv0")] = torch.ones(1)
+    return held
+
+
+SEEN = ("query", "key", "value", "output")
+
+
+@pytest.mark.parametrize("held", ["G", "D", "G D"])
+@torch.no_grad()
+def test_recorded_networks_of_biggan(tmp_path, held):
+    """Each alone, as the authors save them, or both in a file; the other starts anew."""
+    parts, outputs, config = recorded(PARITY / "biggan32.safetensors")
+    torch.save({"G_ema": parts["G"], "D": parts["D"]} if held == "G D" else parts[held], tmp_path / "held.pth")
+    told = invoke("import", tmp_path / "held.pth", "--arch", "biggan", "--out", tmp_path / "run").output
+    assert ("no discriminator" in told, "no generator" in told) == (held == "G", held == "D")
+    generator, discriminator = sampled(tmp_path / "run")
+    if held != "D":
+        made = generator(outputs["z"], outputs["y"])
+        torch.testing.assert_close(made, outputs["image"], atol=1e-5, rtol=0)
+    if held != "G":
+        scores = discriminator(outputs["image"], outputs["y"]).value
+        torch.testing.assert_close(scores, outputs["logits"].flatten(), atol=1e-4, rtol=1e-4)
+    run = Run.open(tmp_path / "run")
+    assert (run.spec.shape, len(run.spec.classes)) == ((3, 32, 32), config["n_classes"])
+    wanted = {"generator_width": config["G_ch"], "discriminator_width": config["D_ch"], "attention": [0]}
+    wanted |= {} if held == "D" else {"embedding": 0, "hierarchical": False, "latent": config["dim_z"]}
+    assert run.config.architecture.options == {**run.config.architecture.options, **wanted}
+    run.write(tmp_path / "classes.png", label="all", count=2)
+
+
+BIGGAN_FORMS = {
+    "parts": ({"latent": 10, "embedding": 6, "attention": (16, 32)}, 64),
+    "shared": ({"latent": 7, "embedding": 6, "hierarchical": False, "attention": (0,)}, 64),
+    "tables": ({"latent": 7, "embedding": 0, "hierarchical": False, "attention": (64,)}, 128),
+}
+
+
+def random_biggan(form):
+    options, side = BIGGAN_FORMS[form]
+    options = {"generator_width": 2, "discriminator_width": 3, **options}
+    torch.manual_seed(0)
+    architecture = installed().make("architecture", "biggan", options)
+    networks = architecture.build(Spec("image", (3, side, side), tuple("abc")), Plan())
+    with torch.no_grad():
+        for network in networks.all().values():
+            for parameter in network.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        for _ in range(5):  # statistics, and the iterations of spectral normalisation
+            label = torch.randint(3, (6,))
+            networks.discriminator(networks.generator(torch.randn(6, options["latent"]), label), label)
+    return networks.generator.eval(), networks.discriminator.eval(), options
+
+
+@pytest.mark.parametrize("form", BIGGAN_FORMS)
+@torch.no_grad()
+def test_forms_of_biggan(tmp_path, form):
+    """What the tensors tell: size, classes, widths, a vector of the class, a latent in parts, attention."""
+    generator, discriminator, options = random_biggan(form)
+    held = {"G": as_in_biggan_pytorch(generator), "D": as_in_biggan_pytorch(discriminator)}
+    torch.save(held, tmp_path / "held.pth")
+    told = invoke("import", tmp_path / "held.pth", "--out", tmp_path / "run").output
+    assert told == f"{tmp_path}/run\n"
+    rebuilt = Run.open(tmp_path / "run").config.architecture.options
+    assert {**rebuilt, "attention": tuple(rebuilt["attention"])} == {"hierarchical": True, **options}
+    latent, label = torch.randn(3, options["latent"]), torch.arange(3)
+    wanted = generator(latent, label)
+    again, judging = sampled(tmp_path / "run")
+    torch.testing.assert_close(again(latent, label), wanted, atol=1e-5, rtol=0)
+    torch.testing.assert_close(judging(wanted, label).value, discriminator(wanted, label).value, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_summed_statistics_of_biggan_become_means(tmp_path):
+    """Their own batch normalisation keeps sums and a count once it has summed; one over several GPUs is told about."""
+    generator, _, options = random_biggan("shared")
+    latent, label = torch.randn(3, options["latent"]), torch.arange(3)
+    state = as_in_biggan_pytorch(generator)
+    for kind, factor, told in (("stored", 16, "no discriminator"), ("running", 1, "cross_replica")):
+        held = {re.sub(r"\.stored_", f".bn.{kind}_", name): value for name, value in state.items()}
+        for name in list(held):
+            if ".bn." in name:
+                held[name] = held[name] * factor
+                held[re.sub(r"bn\.\w+$", "bn.accumulation_counter", name)] = torch.tensor([float(factor)])
+        if kind == "running":
+            held = {name: value for name, value in held.items() if "counter" not in name}
+        torch.save(held, tmp_path / f"{kind}.pth")
+        assert told in invoke("import", tmp_path / f"{kind}.pth", "--out", tmp_path / kind).output
+        again = sampled(tmp_path / kind)[0]
+        torch.testing.assert_close(again(latent, label), generator(latent, label), atol=1e-5, rtol=0)
+
+
+def renumbered(state):
+    """A generator with two blocks more."""
+    more = {name.replace("blocks.3.", f"blocks.{at}."): value for name, value in state.items() for at in (4, 5, 6)}
+    return {**state, **more}
+
+
+BIGGANS_THAT_ARE_NOT_BUILT = {
+    "without spectral normalisation": (lambda state: {n: v for n, v in state.items() if not n.endswith("0")}, "G"),
+    "another normalisation": (lambda state: {n: v for n, v in state.items() if ".stored_" not in n}, "G"),
+    "deep": (lambda state: {**state, "blocks.0.0.conv4.weight": torch.zeros(1)}, "G"),
+    "too large": (renumbered, "G"),
+    "other channels": (lambda state: {**state, "blocks.1.0.conv2.weight": torch.zeros(5, 5, 3, 3)}, "G"),
+    "thin": (lambda state: {**state, "blocks.1.0.conv1.weight": torch.zeros(3, 3, 3, 3)}, "D"),
+    "of another size": (lambda state: {n: v for n, v in state.items() if not n.startswith("blocks.4")}, "G D"),
+}
+TOLD = (
+    "not spectrally normalised",
+    "not that of batches",
+    "BigGAN-deep",
+    "channels, which no size",
+    "channels, which no size",
+    "D_thin",
+    "",
+)
+
+
+@pytest.mark.parametrize(("name", "told"), list(zip(BIGGANS_THAT_ARE_NOT_BUILT, TOLD, strict=True)))
+def test_biggans_that_are_not_built_are_refused(tmp_path, name, told):
+    change, held = BIGGANS_THAT_ARE_NOT_BUILT[name]
+    generator, discriminator, _ = random_biggan("shared")
+    states = {"G": as_in_biggan_pytorch(generator), "D": as_in_biggan_pytorch(discriminator)}
+    changed = {**states, "D": change(states["D"])} if held == "G D" else change(states[held])
+    torch.save(changed, tmp_path / "held.pth")
+    said = invoke("import", tmp_path / "held.pth", "--arch", "biggan", "--out", tmp_path / "run", code=1).stderr
+    assert "its tensors do not make networks of 'biggan'" in said and told in said
+    assert not (tmp_path / "run").exists()

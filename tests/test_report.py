@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy
 import pytest
 
+from ganzoo import Spec, samples
 from ganzoo.config import Choice
 from ganzoo.errors import RunError
 from ganzoo.report import block, curves, page, write
@@ -412,7 +413,7 @@ def test_the_page_asks_for_nothing_and_its_policy_allows_only_its_own_script(tra
     for kind, inline in (("script-src", script), ("style-src", style)):
         digest = base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
         assert f"{kind} 'sha256-{digest}'" in policy
-    assert policy.startswith("default-src 'none'; img-src data:;")
+    assert policy.startswith("default-src 'none'; img-src data:; media-src data:;")
     assert not re.search(r"\beval\b|new Function|innerHTML|insertAdjacentHTML|document\.write", script)
 
 
@@ -705,3 +706,88 @@ def test_every_control_is_reached_by_the_tab_key(look, trained):
         outline = tab.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline == "solid" or tab.evaluate("document.activeElement === document.body")
     assert len(reached) >= wanted
+
+
+# Sound, films and tables
+
+
+def with_media(folder: Path) -> Path:
+    """A run whose samples are sound with its spectrograms, then sound alone, a film, a table and a text."""
+    shutil.rmtree(folder / "samples")
+    (folder / "samples").mkdir()
+    tones = numpy.sin(numpy.arange(4_000) * numpy.array([0.3, 0.6])[:, None])[:, None]
+    sounds = Spec("audio", (1, 4_000), encoding={"rate_hz": 8_000})
+    film = Spec("video", (1, 3, 8, 8), encoding={"frames_per_second": 5})
+    table = Spec("table", (2,), encoding={"columns": ["age", HOSTILE]})
+    frames = numpy.array([0, 100, 200], numpy.uint8).repeat(64).reshape(1, 3, 8, 8, 1)
+    rows = [[age, f"<b>{age}</b>"] for age in range(150)]
+    for step, suffix, decoded, spec in (
+        (1, ".png", tones, sounds),
+        (1, ".wav", tones, sounds),
+        (2, ".wav", tones[:1], sounds),
+        (3, ".gif", frames, film),
+        (4, ".csv", rows, table),
+    ):
+        samples.write(folder / "samples" / f"step-{step:08d}{suffix}", decoded, spec)
+    (folder / "samples" / "step-00000005.txt").write_text("to be or not\n")
+    return folder
+
+
+def test_sound_stands_with_its_picture_and_tables_as_rows(folder):
+    found = {sample["step"]: sample for sample in data(read(with_media(folder)))["samples"]}
+    assert [found[step]["form"] for step in (1, 2, 3, 4)] == ["picture", "sound", "picture", "table"]
+    wave = (folder / "samples" / "step-00000001.wav").read_bytes()
+    assert found[1]["sound"] == "data:audio/wav;base64," + base64.b64encode(wave).decode()
+    assert found[1]["body"].startswith("data:image/png;base64,")
+    assert found[3]["body"].startswith("data:image/gif;base64,")
+    assert "sound" not in found[3]
+    assert found[4]["body"][:2] == [["age", HOSTILE], ["0", "<b>0</b>"]]
+    assert len(found[4]["body"]) == 101 and found[4]["cut"]
+
+
+@pytest.mark.parametrize("last", [1, 2, 3, 4, 5])
+def test_each_form_is_in_the_page_without_a_script_too(browser, folder, tmp_path, last):
+    for path in with_media(folder).glob("samples/*"):
+        if not path.name.startswith(f"step-0000000{last}"):
+            path.unlink()
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(write(Run.open(folder), tmp_path / "page.html").as_uri())
+    parts = {name: tab.locator(f"#sample {name}").is_visible() for name in ("img", "audio", "pre", ".rows")}
+    shown = {1: ["img", "audio"], 2: ["audio"], 3: ["img"], 4: [".rows"], 5: ["pre"]}[last]
+    assert [name for name, visible in parts.items() if visible] == shown
+    if last == 4:
+        assert tab.get_by_role("columnheader", name="age").is_visible()
+        assert tab.locator("#sample td").count() == 200
+        assert tab.get_by_text("These are the first rows").is_visible()
+    context.close()
+
+
+def test_sound_and_films_play_and_the_slider_turns_through_every_form(look, folder):
+    tab = look(with_media(folder))
+    sound, image, table, text = (tab.locator(f"#sample {name}") for name in ("audio", "img", ".rows", "pre"))
+    assert text.inner_text().strip() == "to be or not"
+    assert not sound.is_visible() and not image.is_visible() and not table.is_visible()
+    earlier = tab.get_by_role("button", name="Earlier samples")
+    earlier.click()
+    assert table.is_visible() and not text.is_visible()
+    assert tab.locator("#sample tbody tr").first.locator("td").all_inner_texts() == ["0", "<b>0</b>"]
+    assert tab.locator("#sample th").all_inner_texts() == ["age", HOSTILE]
+    earlier.click()
+    assert image.is_visible() and not table.is_visible() and not sound.is_visible()
+    assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 8
+    earlier.click()
+    assert sound.is_visible() and not image.is_visible()
+    assert duration(tab) == pytest.approx(0.5, abs=0.01)
+    earlier.click()
+    assert sound.is_visible() and image.is_visible()
+    assert duration(tab) == pytest.approx(0.5 + 0.1 + 0.5, abs=0.01)
+    assert sound.get_attribute("aria-label") == "Samples after step 1, one after the other"
+    ended = "new Promise((done) => { sound.onended = () => done(sound.currentTime); sound.play(); })"
+    assert sound.evaluate(f"sound => {{ sound.muted = true; return {ended}; }}") == pytest.approx(1.1, abs=0.05)
+
+
+def duration(tab) -> float:
+    """Seconds of the sound that is shown, once the browser has read its header."""
+    loaded = "new Promise((done) => { sound.onloadedmetadata = () => done(sound.duration); })"
+    return tab.locator("#sample audio").evaluate(f"sound => sound.readyState ? sound.duration : {loaded}")

@@ -762,3 +762,38 @@ def test_without_a_script_the_pages_still_say_what_matters(browser, put, server)
     tab.goto(server.url + "/run/pictures/explore")
     assert tab.get_by_text("The explorer needs JavaScript").is_visible()
     context.close()
+
+
+# Sound and films
+
+
+def test_sound_and_films_are_served_and_play(look, put, server):
+    home = test_report.with_media(put("pictures"))
+    page = server.ask("/run/pictures/").body
+    assert 'hidden src="/run/' not in page
+    (place,) = set(re.findall(r'"sound":"(/run/pictures/samples/00000001\.wav\?[0-9a-f]+)"', page))
+    whole = server.ask(place)
+    wave = (home / "samples" / "step-00000001.wav").read_bytes()
+    assert (whole.status, whole.getheader("Content-Type"), whole.content) == (200, "audio/wav", wave)
+    part = server.ask(place, Range="bytes=10-19")
+    assert (part.status, part.content) == (206, wave[10:20])
+    assert server.ask("/run/pictures/samples/00000003.gif").content[:3] == b"GIF"
+    assert server.ask("/run/pictures/thumbnails/00000003.png").content[1:4] == b"PNG"
+    for missing in ("samples/3.wav", "samples/4.csv", "samples/9.gif", "thumbnails/2.png"):
+        assert server.ask(f"/run/pictures/{missing}").status == 404
+    tab = look("/run/pictures/")
+    for _ in range(4):
+        tab.get_by_role("button", name="Earlier samples").click()
+    assert test_report.duration(tab) == pytest.approx(1.1, abs=0.01)
+
+
+def test_who_listens_is_not_taken_on_to_newer_samples(look, put):
+    home = test_report.with_media(put("pictures"))
+    for step in (2, 3, 4, 5):
+        next((home / "samples").glob(f"step-0000000{step}.*")).unlink()
+    tab = look("/run/pictures/")
+    tab.locator("audio").evaluate("sound => { sound.loop = sound.muted = true; return sound.play(); }")
+    shutil.copy(home / "samples" / "step-00000001.png", home / "samples" / "step-00000007.png")
+    until(tab, "document.getElementById('when').max === '1'")
+    assert tab.locator("#sample figcaption").inner_text() == "After step 1"
+    assert not tab.locator("audio").evaluate("sound => sound.paused")

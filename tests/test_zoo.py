@@ -24,10 +24,11 @@ import numpy
 import pytest
 import torch
 from PIL import Image
+from scipy.io import wavfile
 from torch import Tensor
 
 import ganzoo
-from ganzoo import Mismatch, Request, capabilities, checkpoint
+from ganzoo import Mismatch, Request, capabilities, checkpoint, samples
 from ganzoo.config import Choice, Config, resolve
 from ganzoo.data import Collection, Stream
 from ganzoo.describe import summary
@@ -40,7 +41,7 @@ from ganzoo.training import build
 REGISTRY = installed()
 KINDS = ("dataset", "architecture", "procedure", "loss")
 BATCH = 4
-MOST_COMBINATIONS = 400_000  # of the whole product that are checked; beyond it, pairs of regularizers are drawn
+COMBINATIONS = 100_000  # of the whole product, which are checked
 
 # Real data
 
@@ -63,12 +64,75 @@ def _write_pictures(folder: Path) -> None:
         Image.fromarray(picture).save(place / f"{index}.png")
 
 
+def _write_pairs(folder: Path) -> None:
+    """Twelve pairs side by side."""
+    pixels = numpy.random.default_rng(4).integers(0, 256, (12, 20, 40, 3), numpy.uint8)
+    for index, picture in enumerate(pixels):
+        Image.fromarray(picture).save(folder / f"{index}.png")
+
+
+def _write_domains(folder: Path) -> None:
+    """Seven grey pictures of one domain, twelve in colour of the other."""
+    chance = numpy.random.default_rng(5)
+    for name, shape in (("trainA", (7, 20, 20)), ("trainB", (12, 20, 20, 3))):
+        (folder / name).mkdir()
+        for index, picture in enumerate(chance.integers(0, 256, shape, numpy.uint8)):
+            Image.fromarray(picture).save(folder / name / f"{index}.png")
+
+
+def _write_sounds(folder: Path) -> None:
+    """Tones of two classes, some shorter than what is asked for."""
+    for index in range(12):
+        place = folder / ("low", "high")[index % 2]
+        place.mkdir(exist_ok=True)
+        wave = numpy.sin(numpy.arange(200 + 30 * index) * (0.1, 0.9)[index % 2])
+        wavfile.write(place / f"{index}.wav", 8_000, (20_000 * wave).astype(numpy.int16))
+
+
 def _write_records(folder: Path) -> None:
     """CIFAR-10's binary version."""
     drawn = numpy.random.default_rng(3).integers(0, 256, (12, 3073), numpy.uint8)
     drawn[:, 0] = numpy.arange(12) % 10
     for name in ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"):
         (folder / f"{name}.bin").write_bytes(drawn.tobytes())
+
+
+def _write_table(*columns: str) -> Any:
+    """Forty rows of these columns."""
+    chance = numpy.random.default_rng(6)
+    drawn = {
+        "age": chance.integers(18, 90, 40).astype(str),
+        "weight": [f"{value:.1f}" if value > 55 else "" for value in chance.normal(70, 12, 40)],
+        "colour": chance.choice(["red", "green", "blue"], 40),
+    }
+
+    def write(folder: Path) -> None:
+        rows = [columns, *zip(*(drawn[name] for name in columns), strict=True)]
+        (folder / "rows.csv").write_text("".join(",".join(row) + "\n" for row in rows))
+
+    return write
+
+
+def _write_sentences(folder: Path) -> None:
+    rows = numpy.random.default_rng(6).integers(0, 5, (12, 6))
+    lines = (" ".join(f"word{index}" for index in row[: 3 + number % 4]) for number, row in enumerate(rows))
+    (folder / "sentences.txt").write_text("\n".join(lines) + "\n")
+
+
+def _write_oracle(folder: Path) -> None:
+    """SeqGAN's LSTM, of 7 words."""
+    words, embedding, hidden = 7, 3, 4
+    shapes = {"00_emb": (words, embedding), "13_Wo": (hidden, words), "14_bo": (words,)}
+    for number, gate in ((1, "i"), (4, "f"), (7, "og"), (10, "c")):
+        shapes |= {
+            f"{number:02}_W{gate}": (embedding, hidden),
+            f"{number + 1:02}_U{gate}": (hidden, hidden),
+            f"{number + 2:02}_b{gate}": (hidden,),
+        }
+    chance = numpy.random.default_rng(7)
+    numpy.savez(
+        folder / "target_params.npz", **{name: chance.normal(size=shape).astype("f4") for name, shape in shapes.items()}
+    )
 
 
 def _write_array(values: numpy.ndarray) -> Any:
@@ -90,8 +154,14 @@ FILES = {
     "mnist": Files("mnist", _write_idx),
     "fashion-mnist": Files("fashion-mnist", _write_idx),
     "stacked-mnist": Files("stacked-mnist", _write_idx),
+    "audio": Files("audio", _write_sounds),
     "cifar10": Files("cifar10", _write_records),
     "folder": Files("folder", _write_pictures),
+    "mnist-inverted": Files("mnist-inverted", _write_idx),
+    "paired": Files("paired", _write_pairs),
+    "unpaired": Files("unpaired", _write_domains),
+    "tokens": Files("tokens", _write_sentences, "sentences.txt"),
+    "seqgan-oracle": Files("seqgan-oracle", _write_oracle),
     "array": Files(
         "array", _write_array(_DRAWN.integers(0, 256, (12, 16, 16), numpy.uint8)), "samples.npy", ("image",)
     ),
@@ -99,7 +169,10 @@ FILES = {
         "array", _write_array(_DRAWN.normal(size=(12, 2)).astype("f4")), "samples.npy", ("points",)
     ),
     "array of tokens": Files("array", _write_array(_DRAWN.integers(0, 5, (12, 6))), "samples.npy", ("tokens",)),
+    "table": Files("table", _write_table("age", "weight", "colour"), "rows.csv"),
+    "table of numbers": Files("table", _write_table("weight", "age"), "rows.csv", ("table", "columns")),
 }
+PAIRED = 60  # combinations in which two regularizers stand together
 LEFT_OUT: tuple[str, ...] = ()  # data sets whose files this test cannot make
 
 
@@ -125,7 +198,8 @@ def tiny(kind: str, name: str, path: str = "nowhere") -> dict[str, Any]:
     options = dict(REGISTRY.get(kind, name).tiny)
     if kind == "dataset" and _needs_path(name):
         options["path"] = path
-        if name != "array":  # it holds points and tokens too, which have no such size
+        # An array holds points and tokens too, which have no such size.
+        if name != "array" and "size" in schema(REGISTRY.get(kind, name)):
             options["size"] = "16"
     return options
 
@@ -219,18 +293,30 @@ def parts_of(combination: Combination) -> Parts:
 
 
 def check(combination: Combination) -> list[str]:
-    return capabilities.check(
-        parts_of(combination), FILES[combination.dataset].opens_as if combination.dataset in FILES else None
-    )
+    return capabilities.check(parts_of(combination), _opens_as(combination))
+
+
+def _opens_as(combination: Combination) -> tuple[str, ...] | None:
+    return FILES[combination.dataset].opens_as if combination.dataset in FILES else None
+
+
+def fits(combination: Combination) -> bool:
+    return capabilities.fits(parts_of(combination), _opens_as(combination))
 
 
 @cache
 def fitting() -> list[Combination]:
-    """Every combination that fits. Regularizers are tried only with the rest that fits without them: the test of the
-    whole product shows that nothing is missed."""
+    """The combinations that fit, with at most one regularizer, and some with two. Regularizers are tried only with the
+    rest that fits without them: the test of the whole product shows that nothing is missed."""
     rest = itertools.product(sources(), *(REGISTRY.names(kind) for kind in KINDS[1:]))
-    bare = [one for names in rest if not check(one := Combination(*names))]
-    return [one for plain in bare for chosen in regularizer_sets() if not check(one := plain.with_regularizers(chosen))]
+    bare = [one for names in rest if fits(one := Combination(*names))]
+    draw, found = random.Random(1), []
+    for chosen in regularizer_sets():
+        # Each regularizer alone is tried with everything, two of them with the first so many of the rest that they fit.
+        some = bare if len(chosen) < 2 else draw.sample(bare, len(bare))
+        fit = (one for plain in some if fits(one := plain.with_regularizers(chosen)))
+        found += itertools.islice(fit, None if len(chosen) < 2 else PAIRED)
+    return found
 
 
 @cache
@@ -240,13 +326,13 @@ def covering(size: int = 2) -> list[Combination]:
     Greedy: of those that hold a pair not yet covered, a few are drawn, and the one that covers most is taken.
     """
     draw = random.Random(0)
-    holders: dict[Any, list[Combination]] = {}
+    having: dict[Any, list[Combination]] = {}
     for combination in fitting():
         for tuple_of_items in itertools.combinations(combination.items(), size):
-            holders.setdefault(tuple_of_items, []).append(combination)
-    left, chosen = dict.fromkeys(sorted(holders)), []
+            having.setdefault(tuple_of_items, []).append(combination)
+    left, chosen = dict.fromkeys(sorted(having)), []
     while left:
-        candidates = holders[next(iter(left))]
+        candidates = having[next(iter(left))]
         few = draw.sample(candidates, min(40, len(candidates)))
         best = max(few, key=lambda one: sum(found in left for found in itertools.combinations(one.items(), size)))
         chosen.append(best)
@@ -255,10 +341,21 @@ def covering(size: int = 2) -> list[Combination]:
     return chosen
 
 
+@cache
+def holders() -> dict[tuple[str, Any], list[Combination]]:
+    """Which combinations that fit have what."""
+    found: dict[tuple[str, Any], list[Combination]] = {}
+    for combination in fitting():
+        for kind in (*KINDS, "regularizers"):
+            found.setdefault((kind, getattr(combination, kind)), []).append(combination)
+    return found
+
+
 def first_fitting(**wanted: Any) -> Combination | None:
     """A combination with these parts; of a common loss and of what the architecture is at home with,
     where that fits."""
-    found = [one for one in fitting() if all(getattr(one, kind) == name for kind, name in wanted.items())]
+    some = min((holders().get(item, []) for item in wanted.items()), key=len)
+    found = [one for one in some if all(getattr(one, kind) == name for kind, name in wanted.items())]
     homes = {name: REGISTRY.get("architecture", name).dataset for name in REGISTRY.names("architecture")}
     return min(
         found,
@@ -325,33 +422,27 @@ SENTENCE = re.compile(r"(\w+) '([^']+)' needs `([^`]+)` \(.+\), which none of .+
 
 
 def test_whole_product_fits_or_is_refused_in_a_sentence(capsys):
-    quadruples, sets = list(itertools.product(*(REGISTRY.names(kind) for kind in KINDS))), regularizer_sets()
-    if len(quadruples) * len(sets) > MOST_COMBINATIONS:
-        alone = [chosen for chosen in sets if len(chosen) < 2]
-        sets = alone + random.Random(0).sample(
-            sets[len(alone) :], max(0, MOST_COMBINATIONS // len(quadruples) - len(alone))
-        )
-    counts, fits = Counter(), set()
-    for names in quadruples:
-        for chosen in sets:
-            combination = Combination(*names, chosen)
-            parts = parts_of(combination)
-            sentences = capabilities.check(parts)
-            counts["refused" if sentences else "fit"] += 1
-            if not sentences:
-                fits.add(combination)
-            for sentence in sentences:
-                check_sentence(sentence, parts)
-    shown = f"{sum(counts.values())} combinations: {counts['fit']} fit, {counts['refused']} are refused in a sentence"
+    """Of a product of millions, so many combinations drawn at random."""
+    draw, kinds = random.Random(0), [REGISTRY.names(kind) for kind in KINDS]
+    counts, fit, sets = Counter(), set(fitting()), regularizer_sets()
+    alone = [chosen for chosen in sets if len(chosen) < 2]
+    for number in range(COMBINATIONS):
+        combination = Combination(*map(draw.choice, kinds), draw.choice(alone if number % 2 else sets))
+        parts = parts_of(combination)
+        sentences = capabilities.check(parts)
+        counts["refused" if sentences else "fit"] += 1
+        assert capabilities.fits(parts) == (not sentences)
+        for sentence in sentences:
+            check_sentence(sentence, parts)
+        # What is trained below is drawn from the same; only data that turn out to be less than promised, and more than
+        # one regularizer, are asked about apart.
+        if combination.dataset in REGISTRY.names("dataset") and not _needs_path(combination.dataset):
+            assert (combination in fit) <= (not sentences)
+            assert (combination in fit) == (not sentences) or len(combination.regularizers) > 1
+    shown = f"{COMBINATIONS} combinations: {counts['fit']} fit, {counts['refused']} are refused in a sentence"
     with capsys.disabled():
         print(f"\n{shown}; {len(covering())} of them cover all pairs of parts that fit")
     assert counts["fit"] and counts["refused"]
-    # What is trained below is drawn from the same;
-    # only data that turn out to be less than promised are asked about apart.
-    plain = {source for source in sources() if source not in FILES or FILES[source].opens_as is None}
-    assert {one for one in fits if one.dataset in plain} == {
-        one for one in fitting() if one.dataset in plain and one.regularizers in sets
-    }
 
 
 def check_sentence(sentence: str, parts: Parts) -> None:
@@ -668,10 +759,12 @@ def test_samples_outlive_the_data(combination, folders, tmp_path):
 
 def check_written(run: Any, folder: Path) -> None:
     """Samples are written in the form in which people look at them."""
-    (written,) = list((run.path / "samples").iterdir())
+    kept = {path.suffix: path for path in (run.path / "samples").iterdir()}
+    written = kept.pop(samples.preview(run.spec))
     path = folder / f"made{written.suffix}"
     run.write(path, count=5, seed=3, device="cpu")
-    if written.suffix == ".png":
+    assert tuple(kept) == samples.beside(run.spec)
+    if written.suffix in (".png", ".gif"):
         assert Image.open(path).size[0] > 1
         return
     lines = path.read_text().splitlines()

@@ -1,4 +1,5 @@
-"""`ganzoo features train`: a small classifier of labelled pictures, whose last features measures can compare."""
+"""`ganzoo features train`: a small classifier of labelled pictures or sounds, whose last features measures can
+compare."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from ..data import Batch, Collection, Stream
 from ..errors import DataError, UsageError
 from ..registry import installed
 from . import sources
-from .features import NETWORKS, prepared
+from .features import NETWORKS, taken
 
 BATCH = 128
 
@@ -21,8 +22,8 @@ BATCH = 128
 def train(data: str, out: Path, network: str | None = None, epochs: int = 3, seed: int = 0) -> dict[str, Any]:
     """Train on a labelled data set and write the weights. Returns the accuracy, on the test part where there is one.
 
-    network: `lenet` or `resnet20`; without it lenet for grey pictures and resnet20 for coloured ones. Adam, rate 1e-3
-    falling to 0 along a half cosine, batches of 128.
+    network: `lenet`, `resnet20` or `spectral`; without it lenet for grey pictures, resnet20 for coloured ones and
+    spectral for sounds. Adam, rate 1e-3 falling to 0 along a half cosine, batches of 128.
     """
     import safetensors.torch
 
@@ -30,11 +31,13 @@ def train(data: str, out: Path, network: str | None = None, epochs: int = 3, see
         raise UsageError(f"--out {out}: weights are written as .safetensors; give the file that suffix")
     choice = Choice.parse_data(data, installed())
     collection = sources.opened(choice, installed())
-    if collection.spec.kind != "image" or not collection.spec.classes:
-        raise DataError(f"{data} has no labelled pictures, from which features could be learnt")
-    word = network or ("lenet" if collection.spec.shape[0] == 1 else "resnet20")
-    if word not in NETWORKS:
-        raise UsageError(f"--network is one of {', '.join(NETWORKS)}, got {word}")
+    kind = collection.spec.kind
+    if kind not in ("image", "audio") or not collection.spec.classes:
+        raise DataError(f"{data} has no labelled pictures or sounds, from which features could be learnt")
+    word = network or ("spectral" if kind == "audio" else "lenet" if collection.spec.shape[0] == 1 else "resnet20")
+    fitting = [name for name, known in NETWORKS.items() if known.kind == kind]
+    if word not in fitting:
+        raise UsageError(f"--network for samples of kind {kind} is one of {', '.join(fitting)}, got {word}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = NETWORKS[word](len(collection.spec.classes))
@@ -76,7 +79,7 @@ def _accuracy(module: Any, collection: Collection) -> float:
 
 
 def _logits(module: Any, batch: Batch) -> torch.Tensor:
-    logits: torch.Tensor = module(prepared(batch.sample, module.size, module.channels))[1]
+    logits: torch.Tensor = module(taken(module, batch.sample))[1]
     return logits
 
 

@@ -89,6 +89,7 @@ class Judge:
         sample, asked = self._sample(made, self.asked.count), self.asked
         if processes.rank():
             return []
+        _check_tables(made, self.spec)
         evidence = Evidence(
             sample,
             self.real,
@@ -232,6 +233,15 @@ def _standard_error() -> Any:
     from rich.console import Console
 
     return Console(stderr=True)
+
+
+def _check_tables(made: Source, spec: Spec) -> None:
+    """The numbers of a row mean something only by the columns that they were fitted to."""
+    if made.spec.kind == spec.kind == "table" and made.spec.encoding != spec.encoding:
+        raise UsageError(
+            f"{made.name} and what it is compared with are tables whose columns were fitted apart; of a run, name the "
+            "real rows with the columns of the run: --data table:path=FILE.csv,like=RUN"
+        )
 
 
 def _check(metric: Any, evidence: Evidence) -> None:

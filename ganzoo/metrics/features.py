@@ -17,6 +17,7 @@ from ..config import Choice
 from ..errors import UsageError
 from . import inception, perceptual
 from .extractor import Array, Extractor, Weights, accept, shapes, squared_distance
+from .sound import HOP, WINDOW, SpectralNet
 
 
 def identity() -> Extractor:
@@ -34,7 +35,7 @@ def identity() -> Extractor:
 class LeNet(nn.Module):
     """LeNet-5 (LeCun et al. 1998) with ReLU and maxima: [N, 1, 32, 32] in [0, 1] -> 120 features, 10 classes."""
 
-    size, channels, head = 32, 1, "fc.f7.weight"
+    kind, size, channels, head = "image", 32, 1, "fc.f7.weight"
 
     def __init__(self, classes: int = 10):
         super().__init__()
@@ -70,7 +71,7 @@ class ResNet20(nn.Module):
     """The residual net of 20 layers for CIFAR-10 (He et al. 2015, arXiv:1512.03385, section 4.2): [N, 3, 32, 32],
     standardised by ImageNet's means and deviations, -> 64 features, 10 classes."""
 
-    size, channels, head = 32, 3, "linear.weight"
+    kind, size, channels, head = "image", 32, 3, "linear.weight"
     means, deviations = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
     def __init__(self, classes: int = 10):
@@ -88,7 +89,7 @@ class ResNet20(nn.Module):
         return features, self.linear(features)
 
 
-NETWORKS: dict[str, type[Any]] = {"lenet": LeNet, "resnet20": ResNet20}
+NETWORKS: dict[str, type[Any]] = {"lenet": LeNet, "resnet20": ResNet20, "spectral": SpectralNet}
 KNOWN = (*NETWORKS, "inception2015", *perceptual.LAYOUTS)
 
 
@@ -123,16 +124,31 @@ def classifier(weights: Weights, options: dict[str, str]) -> Extractor | None:
 
 
 def of_network(module: Any, name: str, sha256: str) -> Extractor:
-    """Pictures, resized and in [0, 1], through a network that returns features and logits."""
+    """Samples, as the network takes them, through a network that returns features and logits."""
 
     def extract(values: Tensor) -> tuple[Array, Array]:
         with torch.no_grad():
-            features, logits = module(prepared(values, module.size, module.channels))
+            features, logits = module(taken(module, values))
         return features.double().numpy(), logits.double().softmax(1).numpy()
 
-    resize = f"bilinear to {module.size}x{module.size}, no antialias, corners not aligned; none at that size"
+    if module.kind == "audio":
+        seen = {"spectrogram": f"Hann windows of {WINDOW} samples, {HOP} apart"}
+    else:
+        size = f"{module.size}x{module.size}"
+        seen = {"resize": f"bilinear to {size}, no antialias, corners not aligned; none at that size"}
     distance = squared_distance(lambda values: extract(values)[0])
-    return Extractor(name, extract, distance, {"features": name, "sha256": sha256, "resize": resize})
+    return Extractor(name, extract, distance, {"features": name, "sha256": sha256, **seen})
+
+
+def taken(module: Any, values: Tensor) -> Tensor:
+    """Samples as a network of `NETWORKS` takes them. Raises UsageError for samples of another kind."""
+    if module.kind == "image":
+        return prepared(values, module.size, module.channels)
+    if values.ndim != 3 or values.shape[2] < WINDOW:
+        raise UsageError(
+            f"these features are of sounds [N, channels, at least {WINDOW}], not of samples {list(values.shape)}"
+        )
+    return values.float()
 
 
 def prepared(values: Tensor, size: int, channels: int) -> Tensor:

@@ -52,6 +52,7 @@ def filled(template: str, values: dict[str, Any], *styles: str) -> str:
     policy = {
         "default-src": "'none'",
         "img-src": "data:",
+        "media-src": "data:",
         "style-src": _hash(style),
         "script-src": _hash(script),
         "base-uri": "'none'",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import json
 import math
 import re
@@ -20,9 +21,11 @@ from .curves import Curve, gather, grouped, number
 PICTURES = 60  # samples on a page, evenly over the training, the last one always
 BUDGET = 12_000_000  # bytes of them
 LETTERS = 20_000  # of one text
+TABLE = 100  # rows of one table of samples
 ROWS = 1_000  # of the table of all measurements
 
-_SAMPLE = re.compile(r"step-(\d+)\.(png|txt|csv|npz)")
+_SAMPLE = re.compile(r"step-(\d+)\.(png|gif|wav|txt|csv|npz)")
+MOVING = {".png": "PNG", ".gif": "GIF"}  # what is shown as a picture
 
 
 def contents(run: Run, address: Callable[[Path], str] | None = None) -> dict[str, Any]:
@@ -111,24 +114,39 @@ def _settings(run: Run, recorded: dict[str, Any]) -> dict[str, Any]:
 
 
 def sample_files(run: Run) -> list[tuple[int, Path]]:
-    """The files of samples with their steps, oldest first."""
+    """The files of samples with their steps, oldest first. Sound that has a picture beside it stands with that."""
     home = run.path.resolve()
     named = [(_SAMPLE.fullmatch(path.name), path) for path in (run.path / "samples").glob("step-*")]
-    return sorted(
+    found = sorted(
         (int(match[1]), path)
         for match, path in named
         if match and path.is_file() and path.resolve().is_relative_to(home)  # a link could lead anywhere
     )
+    heard = {sound for _, path in found if (sound := sound_of(path))}
+    return [(step, path) for step, path in found if path not in heard]
+
+
+def sound_of(path: Path) -> Path | None:
+    """The sound that belongs to a picture of samples."""
+    sound = path.with_suffix(".wav")
+    there = path.suffix == ".png" and sound.is_file() and sound.resolve().parent == path.resolve().parent
+    return sound if there else None
 
 
 def _samples(run: Run, address: Callable[[Path], str] | None) -> tuple[list[dict[str, Any]], int]:
     """The samples to show, oldest first, and how many there are."""
     files = sample_files(run)
     count = min(len(files), PICTURES)
-    while address is None and count > 1 and sum(path.stat().st_size for _, path in _spread(files, count)) > BUDGET:
+    while address is None and count > 1 and sum(_size(path) for _, path in _spread(files, count)) > BUDGET:
         count -= 1
     shown = [{"step": step, **_shown(path, address)} for step, path in _spread(files, count)]
     return shown, len(files)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a sample's files."""
+    sound = sound_of(path)
+    return path.stat().st_size + (sound.stat().st_size if sound else 0)
 
 
 def _pictures(run: Run, measures: list[dict[str, Any]], address: Callable[[Path], str] | None) -> list[dict[str, Any]]:
@@ -151,25 +169,53 @@ def _spread(files: list[tuple[int, Path]], count: int) -> list[tuple[int, Path]]
 
 
 def _shown(path: Path, address: Callable[[Path], str] | None) -> dict[str, Any]:
-    """A sample file: a picture as a data URI or by its address, text as text, of anything else the name."""
-    if path.suffix == ".png":
-        try:
-            with Image.open(path, formats=["PNG"]) as picture:
-                width, height = picture.size
-        except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
-            return {"form": "file", "body": f"{path.name} (not a whole picture)"}
-        body = address(path) if address else f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
-        return {"form": "picture", "body": body, "width": width, "height": height}
-    if path.suffix in (".txt", ".csv"):
+    """A sample file: a picture, a film or sound as a data URI or by its address, text as text, a table as its rows, of
+    anything else the name."""
+    sound = sound_of(path)
+    heard = {"sound": _packed(sound, "audio/wav", address)} if sound else {}
+    if path.suffix in MOVING:
+        return {**_picture(path, address), **heard}
+    if path.suffix == ".wav":
+        return {"form": "sound", "body": "", "sound": _packed(path, "audio/wav", address)}
+    if path.suffix == ".csv":
+        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+            return _table(file.read(LETTERS + 1))
+    if path.suffix == ".txt":
         with path.open(encoding="utf-8", errors="replace") as file:
             text = file.read(LETTERS + 1)
         return {"form": "text", "body": text if len(text) <= LETTERS else text[:LETTERS] + "…"}
     return {"form": "file", "body": f"samples/{path.name}"}
 
 
+def _picture(path: Path, address: Callable[[Path], str] | None) -> dict[str, Any]:
+    form = MOVING[path.suffix]
+    try:
+        with Image.open(path, formats=[form]) as picture:
+            width, height = picture.size
+    except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
+        return {"form": "file", "body": f"{path.name} (not a whole picture)"}
+    body = _packed(path, f"image/{form.lower()}", address)
+    return {"form": "picture", "body": body, "width": width, "height": height}
+
+
+def _packed(path: Path, kind: str, address: Callable[[Path], str] | None) -> str:
+    return address(path) if address else f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _table(text: str) -> dict[str, Any]:
+    """The rows of a .csv, the names of its columns first; what does not fit is left out, and that is said."""
+    lines = text.splitlines()
+    cut = len(text) > LETTERS or len(lines) > TABLE + 1
+    lines = lines[:-1] if len(text) > LETTERS else lines  # the last may be cut
+    rows = [row for row in csv.reader(lines[: TABLE + 1]) if row]
+    return {"form": "table", "body": rows, "cut": cut}
+
+
 def _without_body(samples: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The last sample; its body is in the page itself, which shows it without a script too."""
-    return {key: value for key, value in samples[-1].items() if key != "body"} if samples else None
+    """The last sample; its picture, sound or text is in the page itself, which shows it without a script too."""
+    if not samples or samples[-1]["form"] == "table":
+        return samples[-1] if samples else None
+    return {key: value for key, value in samples[-1].items() if key not in ("body", "sound")}
 
 
 def measure(record: dict[str, Any]) -> dict[str, Any]:

@@ -238,22 +238,39 @@ const report = (() => {
 
   let turn = () => {};
   if (find("sample")) {
-    const slider = find("when"), [picture, text, when] = ["img", "pre", "figcaption b"].map((name) => find("sample").querySelector(name));
+    const slider = find("when"), parts = ["img", "audio", "pre", ".rows", "figcaption b"];
+    const [picture, sound, text, table, when] = parts.map((name) => find("sample").querySelector(name));
     const all = [];
     const take = ({ samples, last }, figure) => { // the last one's body is in the page itself
-      const body = last.form === "picture" ? figure.querySelector("img").getAttribute("src") : figure.querySelector("pre").textContent;
-      all.splice(0, Infinity, ...samples, { ...last, body });
+      const bodies = { picture: () => figure.querySelector("img").getAttribute("src"), table: () => last.body };
+      const body = (bodies[last.form] ?? (() => figure.querySelector("pre").textContent))();
+      all.splice(0, Infinity, ...samples, { ...last, body, sound: figure.querySelector("audio").getAttribute("src") });
       slider.max = all.length - 1;
       find("turn").hidden = all.length < 2;
     };
+    const fill = ([names, ...rows], cut) => {
+      const line = (kind, values) => {
+        const row = document.createElement("tr");
+        for (const value of values) row.append(Object.assign(document.createElement(kind), { textContent: value }));
+        return row;
+      };
+      table.querySelector("thead").replaceChildren(line("th", names ?? []));
+      table.querySelector("tbody").replaceChildren(...rows.map((row) => line("td", row)));
+      table.querySelector("p").hidden = !cut;
+    };
     const show = (index) => {
-      const { step: at, form, body, width, height } = all[index = clamp(index, 0, all.length - 1)];
+      const { step: at, form, body, width, height, sound: heard, cut } = all[index = clamp(index, 0, all.length - 1)];
       slider.value = index;
       slider.setAttribute("aria-valuetext", `step ${step(at)}`);
       when.textContent = step(at);
       picture.hidden = form !== "picture";
-      text.hidden = form === "picture";
-      if (form === "picture") Object.assign(picture, { src: body, width, height, alt: `Samples after step ${step(at)}`, className: width < 544 ? "small" : "" });
+      text.hidden = form !== "text" && form !== "file";
+      table.hidden = form !== "table";
+      sound.hidden = !heard;
+      if ((heard ?? null) !== sound.getAttribute("src")) heard ? sound.setAttribute("src", heard) : sound.removeAttribute("src"); // the same again would begin anew
+      sound.setAttribute("aria-label", `Samples after step ${step(at)}, one after the other`);
+      if (form === "table") fill(body, cut);
+      else if (form === "picture") Object.assign(picture, { src: body, width, height, alt: `Samples after step ${step(at)}`, className: width < 544 ? "small" : "" });
       else text.textContent = body;
       find("earlier").disabled = index === 0;
       find("later").disabled = index === all.length - 1;
@@ -263,8 +280,8 @@ const report = (() => {
     find("later").addEventListener("click", () => show(+slider.value + 1));
     take(data, find("sample"));
     show(all.length - 1);
-    turn = (newer, figure) => { // who looks at the last samples goes on to newer ones; who looks at others stays there
-      const [following, { step: at }] = [+slider.value === all.length - 1, all[+slider.value]];
+    turn = (newer, figure) => { // who looks at the last samples goes on to newer ones; who looks at others, or listens, stays there
+      const [following, { step: at }] = [+slider.value === all.length - 1 && sound.paused, all[+slider.value]];
       take(newer, figure);
       show(following ? all.length - 1 : nearest(all.map((sample) => sample.step), at));
     };

@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException
 
 from .. import report
 from ..errors import CheckpointError, GanzooError, UsageError
-from ..report.contents import contents, sample_files
+from ..report.contents import MOVING, contents, sample_files, sound_of
 from .explorer import Explorer, Place, explorable, refuse
 from .shelf import Shelf, Shelved, address, refuse_outside, stamp
 
@@ -32,9 +32,10 @@ ASSETS = {
     "explore.js": (HERE, "text/javascript"),
 }
 POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data: blob:; media-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+MEDIA = {"png": "image/png", "gif": "image/gif", "wav": "audio/wav"}
 THUMBNAIL = 320  # pixels
 LOADED = 2  # generators that are kept in memory
 
@@ -87,7 +88,7 @@ def _guard(app: Flask, host: str, render: Callable[..., str]) -> None:
         return response
 
     def told(sentence: str, code: int) -> Response:
-        if request.path.endswith(".png"):
+        if request.path.endswith(tuple(f".{suffix}" for suffix in MEDIA)):
             return Response(sentence, status=code, mimetype="text/plain")
         return Response(render("sentence.html.j2", sentence=sentence), status=code, mimetype="text/html")
 
@@ -121,7 +122,7 @@ def _numeric(name: str) -> bool:
 
 
 def _runs(app: Flask, shelf: Shelf, render: Callable[..., str], unless_known: Callable[..., Response]) -> None:
-    """The list, a page for each run, and the pictures in them."""
+    """The list, a page for each run, and the pictures and sounds in them."""
 
     @app.get("/")
     def index() -> Response:
@@ -140,14 +141,26 @@ def _runs(app: Flask, shelf: Shelf, render: Callable[..., str], unless_known: Ca
 
         return unless_known(shelved.signature(), make)
 
-    @app.get("/run/<slug>/<any(samples, thumbnails):form>/<int:step>.png")
-    def picture(slug: str, form: str, step: int) -> Response:
-        shelved = _found(shelf, slug)
-        files = {number: path for number, path in sample_files(shelved.open()) if path.suffix == ".png"}
-        path = files.get(step) or abort(404)
-        content = path.read_bytes() if form == "samples" else _thumbnail(path)
-        kept = {"Cache-Control": "private, max-age=86400"} if request.query_string else {}
-        return Response(content, mimetype="image/png", headers=kept)
+    @app.get("/run/<slug>/samples/<int:step>.<any(png, gif, wav):suffix>")
+    def sample(slug: str, step: int, suffix: str) -> Response:
+        found = [path for number, path in sample_files(_found(shelf, slug).open()) if number == step]
+        places = [*found, *(sound for path in found if (sound := sound_of(path)))]
+        path = next((path for path in places if path.suffix == f".{suffix}"), None) or abort(404)
+        content = path.read_bytes()
+        made = kept(Response(content, mimetype=MEDIA[suffix]))
+        made.make_conditional(request, accept_ranges=True, complete_length=len(content))  # sound is searched in
+        return made
+
+    @app.get("/run/<slug>/thumbnails/<int:step>.png")
+    def thumbnail(slug: str, step: int) -> Response:
+        files = {number: path for number, path in sample_files(_found(shelf, slug).open()) if path.suffix in MOVING}
+        return kept(Response(_thumbnail(files.get(step) or abort(404)), mimetype="image/png"))
+
+    def kept(response: Response) -> Response:
+        """A browser keeps what it asked for by an address that changes with the file."""
+        if request.query_string:
+            response.headers["Cache-Control"] = "private, max-age=86400"
+        return response
 
 
 def _explorer(app: Flask, shelf: Shelf, render: Callable[..., str], device: str) -> None:
@@ -206,7 +219,7 @@ def _found(shelf: Shelf, slug: str) -> Shelved:
 def _thumbnail(path: Path) -> bytes:
     packed = io.BytesIO()
     try:
-        with Image.open(path, formats=["PNG"]) as picture:
+        with Image.open(path, formats=list(MOVING.values())) as picture:
             picture.thumbnail((THUMBNAIL, THUMBNAIL))
             picture.save(packed, "PNG")
     except (OSError, ValueError, Image.DecompressionBombError):  # not a whole picture, or not yet

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GanzooError, RunError
-from ..report.contents import sample_files, warnings
+from ..report.contents import MOVING, sample_files, warnings
 from ..report.curves import number
 from ..run import Run
 from .explorer import explorable
@@ -146,16 +146,19 @@ def summary(shelved: Shelved) -> Summary:
 def _show_sample(told: Summary, run: Run) -> None:
     """The newest sample: a picture's address, or the beginning of a text."""
     files = sample_files(run)
-    if files and files[-1][1].suffix == ".png":
+    if files and files[-1][1].suffix in MOVING:
         told.picture = address(told.shelved, files[-1][1], "thumbnails")
     elif files and files[-1][1].suffix in (".txt", ".csv"):
         with files[-1][1].open(encoding="utf-8", errors="replace") as file:
             told.text = "\n".join(file.read(400).splitlines()[:6])
+    elif files:
+        told.text = files[-1][1].name
 
 
 def address(shelved: Shelved, path: Path, form: str = "samples") -> str:
-    """Where a sample's picture is served. It changes with the file, so that what a browser keeps is never old."""
-    return f"/run/{shelved.slug}/{form}/{path.stem.removeprefix('step-')}.png?{path.stat().st_mtime_ns:x}"
+    """Where a sample's file is served. It changes with the file, so that what a browser keeps is never old."""
+    suffix = path.suffix if form == "samples" else ".png"
+    return f"/run/{shelved.slug}/{form}/{path.stem.removeprefix('step-')}{suffix}?{path.stat().st_mtime_ns:x}"
 
 
 def refuse_outside(path: Path, home: Path) -> None:

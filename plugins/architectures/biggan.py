@@ -3,7 +3,6 @@ arXiv:1809.11096, appendix B."""
 
 from __future__ import annotations
 
-import re
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganzoo import Architecture, Draws, Networks, Official, Plan, Scores, Spec, UsageError, hookimpl
+from ganzoo_plugins.architectures.biggan_forms import layers, official_name, recovered
 from ganzoo_plugins.architectures.class_layers import (
     ClassNorm,
     ClassVectors,
@@ -23,10 +23,6 @@ from ganzoo_plugins.architectures.class_layers import (
 from ganzoo_plugins.architectures.stages import stages
 
 _MAKES = "biggan makes pictures of 16 to 256 px (published: 32, 64, 128 and 256)"
-# Channels by how often the small map doubles, in units of the width: the generator's maps from the small one to the
-# picture, and what comes out of the discriminator's blocks from the picture on.
-_GENERATOR = {4: (16, 16, 8, 4, 2), 5: (16, 16, 8, 4, 2, 1), 6: (16, 16, 8, 8, 4, 2, 1)}
-_DISCRIMINATOR = {4: (1, 2, 4, 8, 16), 5: (1, 2, 4, 8, 16, 16), 6: (1, 2, 4, 8, 8, 16, 16)}
 
 
 class GeneratorBlock(nn.Module):
@@ -71,7 +67,8 @@ class DiscriminatorBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """A latent [N, latent] and a class [N] become a picture in [-1, 1].
+    """A latent [N, latent] and a class [N] become a picture in [-1, 1]. With an embedding, the class's vector
+    [N, embedding], `class_vectors(label)`, may be given in place of the class, so that one may go from class to class.
 
     widths: channels of the maps, from the small one of `base` pixels to the picture's. embedding: size of the class's
     vector that all norms see; 0: every norm has a gain and a bias for each class. hierarchical: the latent is cut into
@@ -109,9 +106,13 @@ class Generator(nn.Module):
         )
         self.ending = nn.Sequential(nn.BatchNorm2d(widths[-1]), nn.ReLU(), Convolution(widths[-1], channels), nn.Tanh())
 
+    def class_vectors(self, label: Tensor) -> Tensor | None:
+        """The vectors [N, embedding] of classes [N], None where the norms have tables."""
+        return None if self.shared is None else self.shared(label)
+
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         assert label is not None
-        condition = label if self.shared is None else self.shared(label)
+        condition = label if self.shared is None or label.is_floating_point() else self.shared(label)
         first, *rest = latent.tensor_split(self.parts, 1)
         h = self.linear(first).unflatten(1, (-1, *self.base))
         for index, block in enumerate(self.blocks):
@@ -145,11 +146,12 @@ class Discriminator(nn.Module):
             )
         )
         self.linear, self.classes = Dense(widths[-1], 1), ClassVectors(classes, widths[-1])
+        self.feature_size = widths[-1]
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Scores:
         assert label is not None
         h = F.relu(self.blocks(images)).sum((2, 3))
-        return Scores(self.linear(h).flatten() + (self.classes(label) * h).sum(1))
+        return Scores(self.linear(h).flatten() + (self.classes(label) * h).sum(1), features=h)
 
 
 class BigGAN(Architecture):
@@ -180,7 +182,16 @@ class BigGAN(Architecture):
     name = "biggan"
     paper = "arXiv:1809.11096"
     needs = ("image", "labels")
-    offers = ("latent_generator", "discriminator", "smooth_samples", "per_sample_scores")
+    offers = (
+        "latent_generator",
+        "discriminator",
+        "smooth_samples",
+        "per_sample_scores",
+        "features",
+        "unconditional_features",
+        "class_generator",
+        "class_discriminator",
+    )
     suggests = {"n_critic": 2, "generator_rate": 5e-5, "discriminator_rate": 2e-4, "beta1": 0.0, "beta2": 0.999}
     tiny = {"latent": 8, "generator_width": 1, "discriminator_width": 1, "embedding": 3, "attention": (8,)}
 
@@ -230,17 +241,8 @@ class BigGAN(Architecture):
 
     @classmethod
     def official(cls) -> tuple[Official, ...]:
-        return (Official("ajbrock/BigGAN-PyTorch", _official_networks, _official_outputs, _official_name),)
-
-
-def layers(doublings: int, generator: int | None, discriminator: int | None) -> tuple[list[int], list[int], int]:
-    """Channels of the generator's maps and of the discriminator's blocks, and how many of the blocks halve."""
-    default = 64 if doublings < 5 else 96
-    wide = _GENERATOR.get(doublings, (4,) * (doublings + 1))
-    narrow = _DISCRIMINATOR.get(doublings, (4,) * 4)
-    halvings = doublings if doublings in _DISCRIMINATOR else 2
-    generator, discriminator = generator or default, discriminator or default
-    return [times * generator for times in wide], [times * discriminator for times in narrow], halvings
+        made = _official_networks, _official_outputs, official_name
+        return (Official("ajbrock/BigGAN-PyTorch", *made, recover=recovered),)
 
 
 def maps_of_both(
@@ -272,33 +274,6 @@ def _official_networks(config: dict[str, Any]) -> dict[str, nn.Module]:
         "G": Generator(config["dim_z"] // parts * parts, wide, 3, base, classes, **form),
         "D": Discriminator(narrow, 3, classes, halvings=halvings, side=side, attention=attention),
     }
-
-
-_OFFICIAL_NAMES = (
-    (r"^blocks\.(\d+)\.0\.", r"blocks.\1."),
-    (r"^blocks\.(\d+)\.1\.", r"blocks.\1.attention."),
-    (r"\.bn(\d)\.stored_(mean|var)$", r".norm\1.norm.running_\2"),
-    (r"\.bn(\d)\.", r".norm\1."),
-    (r"\.conv_sc\.", ".shortcut."),
-    (r"\.theta\.", ".query."),
-    (r"\.phi\.", ".key."),
-    (r"\.g\.", ".value."),
-    (r"\.o\.", ".output."),
-    (r"^output_layer\.0\.stored_", "ending.0.running_"),
-    (r"^output_layer\.0\.gain$", "ending.0.weight"),
-    (r"^output_layer\.", "ending."),
-    (r"^embed\.", "classes."),
-    (r"\.u0$", ".u"),
-)
-
-
-def _official_name(name: str) -> str | None:
-    """`blocks.2.1.theta.u0` -> `blocks.2.attention.query.u`; the singular values `sv0` are only shown there."""
-    if name.endswith(".sv0"):
-        return None
-    for theirs, ours in _OFFICIAL_NAMES:
-        name = re.sub(theirs, ours, name)
-    return name
 
 
 def _official_outputs(networks: dict[str, nn.Module], recorded: dict[str, Tensor]) -> dict[str, Tensor]:

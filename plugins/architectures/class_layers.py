@@ -87,7 +87,8 @@ class ClassNorm(nn.Module):
         )
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        gain, bias = (vector[:, :, None, None] for vector in (1 + self.gain(condition), self.bias(condition)))
+        shape = (-1, x.shape[1], *[1] * (x.ndim - 2))
+        gain, bias = (vector.view(shape) for vector in (1 + self.gain(condition), self.bias(condition)))
         normed: Tensor = self.norm(x)
         return normed * gain + bias
 

@@ -55,9 +55,14 @@ class Discriminator(nn.Module):
             layers.append(nn.LeakyReLU(0.2, True))
             width *= 2
         self.main = nn.Sequential(*layers, nn.Conv2d(width, 1, base, bias=False))
+        self.feature_size = width * base[0] * base[1]
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Scores:
-        return Scores(self.main(images).flatten())
+        *layers, score = self.main
+        h = images
+        for layer in layers:
+            h = layer(h)
+        return Scores(score(h).flatten(), features=h.flatten(1))
 
 
 class DCGAN(Architecture):
@@ -77,7 +82,16 @@ class DCGAN(Architecture):
     name = "dcgan"
     paper = "arXiv:1511.06434"
     needs = ("image",)
-    offers: tuple[str, ...] = ("latent_generator", "discriminator", "smooth_samples", "per_sample_scores")
+    offers: tuple[str, ...] = (
+        "latent_generator",
+        "discriminator",
+        "smooth_samples",
+        "per_sample_scores",
+        "features",
+        "unconditional_features",
+        "unconditional_score",
+        "batch_norm_generator",
+    )
     suggests = {"rate": 2e-4, "beta1": 0.5, "beta2": 0.999}
     tiny = {"latent": 4, "width": 4}
 
@@ -91,12 +105,8 @@ class DCGAN(Architecture):
     def build(self, spec: Spec, plan: Plan) -> Networks:
         channels, height, width = spec.shape
         base, doublings = stages(height, width, _MAKES)
-        norm = self.norm == "batch" or (self.norm == "auto" and "per_sample_scores" not in plan.needs)
-        if self.norm == "auto" and not norm:
-            plan.notes.append(
-                "dcgan: the discriminator goes without batch normalisation, because a part needs per_sample_scores"
-            )
         generator = Generator(self.latent_size, self.width, channels, base, doublings)
+        norm = normalises(self.name, self.norm, plan)
         discriminator = Discriminator(self.width, channels, base, doublings, norm)
         for network in (generator, discriminator):
             network.apply(initialise)
@@ -108,6 +118,16 @@ class DCGAN(Architecture):
     @classmethod
     def official(cls) -> tuple[Official, ...]:
         return (Official("pytorch/examples dcgan", _official_networks, _official_outputs, recover=recovered),)
+
+
+def normalises(architecture: str, norm: str, plan: Plan) -> bool:
+    """Whether the discriminator has batch normalisation; without it for another part's sake, a note says so."""
+    if norm != "auto" or "per_sample_scores" not in plan.needs:
+        return norm != "none"
+    plan.notes.append(
+        f"{architecture}: the discriminator goes without batch normalisation, because a part needs per_sample_scores"
+    )
+    return False
 
 
 def initialise(module: nn.Module) -> None:

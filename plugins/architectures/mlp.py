@@ -27,14 +27,19 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """A sample, flattened, becomes a score [N]."""
+    """A sample, flattened, becomes a score [N] by hidden layers and a linear one of `width` inputs."""
 
-    def __init__(self, layers: list[nn.Module]):
+    def __init__(self, hidden: list[nn.Module], width: int):
         super().__init__()
-        self.main = nn.Sequential(*layers)
+        self.main = nn.Sequential(*hidden, nn.Linear(width, 1))
+        self.feature_size = width
 
     def forward(self, samples: Tensor, label: Tensor | None = None) -> Scores:
-        return Scores(self.main(samples.flatten(1)).flatten())
+        *hidden, score = self.main
+        h = samples.flatten(1)
+        for layer in hidden:
+            h = layer(h)
+        return Scores(score(h).flatten(), features=h)
 
 
 class Maxout(nn.Module):
@@ -75,7 +80,15 @@ class MLP(Architecture):
     name = "mlp"
     paper = "arXiv:1406.2661"
     needs = ("image|points",)
-    offers = ("latent_generator", "discriminator", "smooth_samples", "per_sample_scores")
+    offers = (
+        "latent_generator",
+        "discriminator",
+        "smooth_samples",
+        "per_sample_scores",
+        "features",
+        "unconditional_features",
+        "unconditional_score",
+    )
     tiny = {"latent": 4, "width": 8, "layers": 1}
 
     def __init__(
@@ -107,7 +120,7 @@ class MLP(Architecture):
         generator = Generator([*hidden, nn.Linear(self.width, size)], spec.shape, bounded=spec.kind == "image")
         unit = self._plain if self.discriminator == "plain" else self._maxout
         hidden = self._hidden(size, self.discriminator_width, unit, self.dropout_input, self.dropout)
-        return Networks.pair(generator, Discriminator([*hidden, nn.Linear(self.discriminator_width, 1)]))
+        return Networks.pair(generator, Discriminator(hidden, self.discriminator_width))
 
     def latent(self, draws: Draws, count: int) -> Tensor:
         if self.noise == "uniform":

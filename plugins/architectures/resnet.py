@@ -88,12 +88,13 @@ class Discriminator(nn.Module):
             )
         )
         self.score, self.pooling = nn.Linear(widths[-1], 1), pooling
+        self.feature_size = widths[-1]
         _initialise(self.score, 1.0)
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Scores:
         h = F.relu(self.stages(images))
         h = h.sum((2, 3)) if self.pooling == "sum" else h.mean((2, 3))
-        return Scores(self.score(h).flatten())
+        return Scores(self.score(h).flatten(), features=h)
 
 
 class ResNet(Architecture):
@@ -104,7 +105,8 @@ class ResNet(Architecture):
     a side, square or not, any channels: below 48 px (the shorter side) the layers of the paper's 32 px, then those of
     48, of 64 and of 128 px; the 64 px form is that of the authors' code.
 
-    Differs from the paper: not conditional. The unconditional score has a bias.
+    Differs from the paper: not conditional; `class-norm` and `projection` make it so. The unconditional score has a
+    bias.
 
     Args:
         latent: size of the latent.
@@ -119,7 +121,16 @@ class ResNet(Architecture):
     name = "resnet"
     paper = "arXiv:1802.05957"
     needs = ("image",)
-    offers = ("latent_generator", "discriminator", "smooth_samples", "per_sample_scores")
+    offers = (
+        "latent_generator",
+        "discriminator",
+        "smooth_samples",
+        "per_sample_scores",
+        "features",
+        "unconditional_features",
+        "unconditional_score",
+        "batch_norm_generator",
+    )
     suggests = {"rate": 2e-4, "beta1": 0.0, "beta2": 0.9}
     tiny = {"latent": 4, "generator_width": 4, "discriminator_width": 4}
 

@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from ganzoo import Architecture, Draws, Networks, Plan, Spec, hookimpl
-from ganzoo_plugins.architectures.biggan import Discriminator, Generator, layers, maps_of_both
+from ganzoo_plugins.architectures.biggan import Discriminator, Generator, maps_of_both
+from ganzoo_plugins.architectures.biggan_forms import layers
 from ganzoo_plugins.architectures.class_layers import ClassNorm
 from ganzoo_plugins.architectures.stages import stages
 
@@ -37,7 +38,16 @@ class SAGAN(Architecture):
     name = "sagan"
     paper = "arXiv:1805.08318"
     needs = ("image", "labels")
-    offers = ("latent_generator", "discriminator", "smooth_samples", "per_sample_scores")
+    offers = (
+        "latent_generator",
+        "discriminator",
+        "smooth_samples",
+        "per_sample_scores",
+        "features",
+        "unconditional_features",
+        "class_generator",
+        "class_discriminator",
+    )
     suggests = {"generator_rate": 1e-4, "discriminator_rate": 4e-4, "beta1": 0.0, "beta2": 0.9}
     tiny = {"latent": 4, "width": 1}
 

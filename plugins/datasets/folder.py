@@ -10,23 +10,22 @@ from typing import Any, Literal
 import torch
 
 from ganzoo import Batch, Collection, DataError, Dataset, OptionError, Size, Spec, hookimpl
+from ganzoo_plugins.datasets.picture_files import MEND, chosen_size, common_form, header_of, pictures_in
 from ganzoo_plugins.datasets.pictures import (
     BITS16,
     CHANNELS,
     SUFFIXES,
     Fit,
-    Form,
     Header,
     decode,
     fit,
     form_of,
-    read_header,
     to_samples,
 )
 from ganzoo_plugins.datasets.storage import Storage, common_folder, holds, shown, storage, telling
 
 MOST_CLASSES = 100_000
-_SKIP = "mend or remove it, or leave such files out with skip_broken=true"
+_SKIP = f"{MEND}, or leave such files out with skip_broken=true"
 _SPLITS = {"train", "test", "val", "valid", "validation", "dev"}
 
 Labels = tuple[list[int], tuple[str, ...]]
@@ -75,18 +74,11 @@ class Folder(Dataset):
 
     def open(self) -> Collection:
         files = storage(self.path)
-        names = [name for name in files.sizes if name.lower().endswith(SUFFIXES)]
-        if not names:
-            there = (
-                f"none of its {len(files.sizes)} files ends in {', '.join(SUFFIXES)}" if files.sizes else "it is empty"
-            )
-            raise DataError(
-                f"there are no pictures in {self.path}: {there}; name another place with path=FOLDER or path=FILE.zip"
-            )
+        names = pictures_in(files, self.path)
         notes: list[str] = []
         headers = self._headers(files, names, notes)
-        form = _common_form(headers, self.channels)
-        size = self.size or self._chosen_size(headers, notes)
+        form = common_form(headers.values(), self.channels, deep=True)
+        size = self.size or chosen_size(headers, self.path, self.fit, self.name, notes)
         found = _labels(files, list(headers), notes) if self.labels == "auto" else None
         labels, classes = found or (None, ())
         spec = Spec("image", (CHANNELS[form], *size), classes, encoding=BITS16 if form == "deep" else {})
@@ -113,31 +105,12 @@ class Folder(Dataset):
         return found
 
     def _header(self, files: Storage, name: str) -> Header:
-        with telling(f"cannot read the picture {shown(name)} in {self.path}", "" if self.skip_broken else _SKIP):
-            with files.open(name) as file:
-                header = read_header(file)
-            if self.skip_broken:
+        then = "" if self.skip_broken else _SKIP
+        header = header_of(files, name, self.path, then)
+        if self.skip_broken:
+            with telling(f"cannot read the picture {shown(name)} in {self.path}", then):
                 decode(files.read(name), header.form)
         return header
-
-    def _chosen_size(self, headers: dict[str, Header], notes: list[str]) -> Size:
-        """The largest usual square that the smallest picture fills; the user is told when pictures change."""
-        shorter, name = min((min(header.height, header.width), name) for name, header in headers.items())
-        sides = [side for side in (256, 128, 64, 32, 16) if side <= shorter]
-        if not sides:
-            height, width, _ = headers[name]
-            raise DataError(
-                f"the smallest picture in {self.path}, {shown(name)}, has {height}x{width} pixels (height x width) "
-                "and 16 are the least without a size; say size=HEIGHTxWIDTH to enlarge it"
-            )
-        size = Size(sides[0], sides[0])
-        if any(header[:2] != size for header in headers.values()):
-            how = {"crop": "centre-cropped and resized", "stretch": "stretched", "pad": "resized and padded"}[self.fit]
-            notes.append(
-                f"folder: {_span(headers)} are {how} to {size.height}x{size.width}; "
-                "say size=HEIGHTxWIDTH for another size"
-            )
-        return size
 
 
 class Pictures(Collection):
@@ -178,25 +151,6 @@ class Pictures(Collection):
         return hashlib.sha256(repr((self.spec, self.form, self.fit, self.mirror, files, labels)).encode()).hexdigest()[
             :16
         ]
-
-
-def _common_form(headers: dict[str, Header], channels: str) -> Form:
-    """What all pictures become."""
-    forms = {header.form for header in headers.values()}
-    if forms == {"deep"} and channels in ("auto", "grey"):
-        return "deep"
-    if channels in ("grey", "rgb", "rgba"):
-        return channels
-    if forms == {"rgba"}:
-        return "rgba"
-    return "grey" if forms <= {"grey", "deep"} else "rgb"
-
-
-def _span(headers: dict[str, Header]) -> str:
-    """`pictures of 112x92 to 640x480 (height x width)`, smallest and largest."""
-    sizes = sorted({header[:2] for header in headers.values()}, key=lambda size: (size[0] * size[1], size))
-    ends = dict.fromkeys((sizes[0], sizes[-1]))
-    return f"pictures of {' to '.join(f'{height}x{width}' for height, width in ends)} (height x width)"
 
 
 def _labels(files: Storage, names: list[str], notes: list[str]) -> Labels | None:

@@ -84,21 +84,51 @@ def decode(data: bytes, form: Form) -> Image.Image:
         return _converted(image if turn is None else image.transpose(turn), form)
 
 
-def fit(image: Image.Image, size: Size, how: Fit) -> Image.Image:
+def decode_labels(data: bytes, count: int) -> Image.Image:
+    """A label map, upright, in Pillow's mode L: a grey picture's levels or a palette's numbers, below `count`.
+    Raises many types for a damaged file, and ValueError for a file that is no such map."""
+    with _opened(io.BytesIO(data)) as image:
+        if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
+            raise ValueError("it has colours, and a label map is grey or has a palette")
+        turn = _TURNS.get(_orientation(image))
+        values = numpy.asarray(image if turn is None else image.transpose(turn)).astype(numpy.int64)
+    wrong = values[(values < 0) | (values >= count)]
+    if wrong.size:
+        raise ValueError(f"it holds the label {wrong.max()}, and labels={count} means labels from 0 to {count - 1}")
+    return Image.fromarray(values.astype(numpy.uint8))
+
+
+def to_labels(images: list[Image.Image]) -> Tensor:
+    """Label maps of one size as whole numbers [N, H, W]."""
+    return torch.from_numpy(numpy.stack([numpy.asarray(image) for image in images])).long()
+
+
+def painted(labels: Tensor) -> Tensor:
+    """Label maps [N, H, W] as pictures [N, 3, H, W] in [-1, 1], in the colours of the PASCAL VOC challenge: the bits of
+    a label are dealt out to red, green and blue, the lowest as their highest, so that 256 labels have a colour each."""
+    bits = (labels[..., None] >> torch.arange(9, device=labels.device)) & 1
+    worth = 2 ** torch.arange(7, 4, -1, device=labels.device)
+    levels = (bits.unflatten(-1, (3, 3)) * worth[:, None]).sum(-2)
+    return levels.movedim(-1, 1).float() / 127.5 - 1
+
+
+def fit(
+    image: Image.Image, size: Size, how: Fit, resampling: Image.Resampling = Image.Resampling.LANCZOS
+) -> Image.Image:
     """A picture in this size. crop: it covers the size and its centre is kept; stretch: its proportions change;
-    pad: all of it is kept, with black (transparent) margins. Pillow's Lanczos filter."""
+    pad: all of it is kept, with black (transparent) margins. Pillow's Lanczos filter unless told."""
     width, height = image.size
     if (height, width) == size:
         return image
     if how == "pad":
-        return _padded(image, size)
+        return _padded(image, size, resampling)
     box = None
     if how == "crop":
         scale = min(width / size.width, height / size.height)
         across, down = min(size.width * scale, width), min(size.height * scale, height)
         left, top = (width - across) / 2, (height - down) / 2
         box = (left, top, min(left + across, width), min(top + down, height))
-    return image.resize((size.width, size.height), Image.Resampling.LANCZOS, box)
+    return image.resize((size.width, size.height), resampling, box)
 
 
 def to_samples(images: list[Image.Image], form: Form) -> Tensor:
@@ -176,11 +206,9 @@ def _converted(image: Image.Image, form: Form) -> Image.Image:
     return image if image.mode == _MODES[form] else image.convert(_MODES[form])
 
 
-def _padded(image: Image.Image, size: Size) -> Image.Image:
+def _padded(image: Image.Image, size: Size, resampling: Image.Resampling) -> Image.Image:
     scale = min(size.width / image.width, size.height / image.height)
     inner = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     sheet = Image.new(image.mode, (size.width, size.height))
-    sheet.paste(
-        image.resize(inner, Image.Resampling.LANCZOS), ((size.width - inner[0]) // 2, (size.height - inner[1]) // 2)
-    )
+    sheet.paste(image.resize(inner, resampling), ((size.width - inner[0]) // 2, (size.height - inner[1]) // 2))
     return sheet

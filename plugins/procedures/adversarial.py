@@ -3,9 +3,8 @@ Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +20,9 @@ from ganzoo import (
     UsageError,
     hookimpl,
     sample_latent_generator,
+    standing_statistics,
 )
+from ganzoo_plugins.procedures.schedules import Form, Schedule
 
 
 class Adversarial(Procedure):
@@ -47,6 +48,10 @@ class Adversarial(Procedure):
         micro_batches: into how many parts a batch is cut; their gradients add up.
         average: half-life of the generator's weight average in samples; 0: no average.
         average_ramp: early on the half-life is at most this share of the samples seen; 0: no ramp.
+        average_start: step up to which the average is the generator itself.
+        standing_batches: before the generator (or its average) is sampled, its batch normalisation gets statistics over
+            so many micro-batches of its samples, at the truncation that is asked for (at 1 for walks, projections and
+            exports), as in arXiv:1809.11096; 0: those that it kept while it trained. It costs a pass for each.
         clip_norm: largest norm of a side's gradient; 0: no limit.
     """
 
@@ -69,29 +74,26 @@ class Adversarial(Procedure):
         discriminator_optimizer: OptimizerName | None = None,
         discriminator_rate: float | None = None,
         discriminator_beta1: float | None = None,
-        schedule: Literal["constant", "linear", "cosine"] = "constant",
+        schedule: Form = "constant",
         schedule_start: int = 0,
         schedule_end: float = 0.0,
         schedule_steps: int | None = None,
         micro_batches: int = 1,
         average: float = 0.0,
         average_ramp: float = 0.0,
+        average_start: int = 0,
+        standing_batches: int = 0,
         clip_norm: float = 0.0,
     ):
         if min(n_critic, micro_batches) < 1:
             raise ValueError("n_critic and micro_batches must be at least 1")
-        if min(rate, average, average_ramp, clip_norm, momentum, schedule_start) < 0 or not (
-            0 <= beta1 < 1 and 0 <= beta2 < 1
-        ):
-            raise ValueError("rates, half-lives and norms must not be negative, and betas lie in [0, 1)")
-        if not 0 <= schedule_end <= 1:
-            raise ValueError("schedule_end is a share of the rate, from 0 to 1")
-        if schedule_steps is not None and schedule_steps <= schedule_start:
-            raise ValueError("schedule_steps must be larger than schedule_start")
+        numbers = (rate, average, average_ramp, average_start, standing_batches, clip_norm, momentum)
+        if min(numbers) < 0 or not (0 <= beta1 < 1 and 0 <= beta2 < 1):
+            raise ValueError("rates, steps, half-lives and norms must not be negative, and betas lie in [0, 1)")
         self.n_critic, self.micro_batches = n_critic, micro_batches
-        self.schedule, self.schedule_start, self.schedule_steps = schedule, schedule_start, schedule_steps
-        self.schedule_end = schedule_end
+        self.schedule = Schedule(schedule, schedule_start, schedule_end, schedule_steps)
         self.average_half_life, self.average_ramp, self.clip_norm = average, average_ramp, clip_norm
+        self.average_start, self.standing_batches = average_start, standing_batches
         both: dict[str, Any] = {"name": optimizer, "rate": rate, "beta1": beta1}
         sides = {
             "generator": {"name": generator_optimizer, "rate": generator_rate, "beta1": generator_beta1},
@@ -113,18 +115,19 @@ class Adversarial(Procedure):
     def start(self, game: Game) -> None:
         if game.batch % self.micro_batches:
             raise UsageError(f"a batch of {game.batch} cannot be cut into {self.micro_batches} micro-batches")
-        self.end = self.schedule_steps or game.steps
 
         def player(side: str, network: Any) -> Any:
-            schedule = None if self.schedule == "constant" else self.rate_factor
+            schedule = self.schedule.factor(game.steps)
             return game.add_player(
                 side, {side: network}, self.optimizers[side], schedule=schedule, clip_norm=self.clip_norm or None
             )
 
         self.discriminator = player("discriminator", game.networks.discriminator)
         self.generator = player("generator", game.networks.generator)
-        half_life = self.average_half_life
-        self.average = Average(game.networks.generator, half_life, self.average_ramp or None) if half_life else None
+        half_life, start = self.average_half_life, self.average_start * game.batch
+        ramp = self.average_ramp or None
+        self.average = Average(game.networks.generator, half_life, ramp, start) if half_life else None
+        self._standing: dict[tuple[int, float], nn.Module] = {}  # by step and truncation; not a state
 
     def moves(self, game: Game, step: int) -> Iterator[Move]:
         for _ in range(self.n_critic):
@@ -166,26 +169,33 @@ class Adversarial(Procedure):
         """A micro-batch's share of the whole batch's mean."""
         return terms if self.micro_batches == 1 else {name: value / self.micro_batches for name, value in terms.items()}
 
-    def rate_factor(self, step: int) -> float:
-        """What the rate is multiplied with at a step: 1 until schedule_start, then down to schedule_end."""
-        done = min(1.0, max(0.0, (step - 1 - self.schedule_start) / max(1, self.end - self.schedule_start)))
-        left = 1 - done if self.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
-        return self.schedule_end + (1 - self.schedule_end) * left
-
     @property
     def tied_to_steps(self) -> bool:
-        return self.schedule != "constant" and self.schedule_steps is None
+        return self.schedule.tied_to_steps
 
     def sample(self, game: Game, asked: Request) -> Tensor:
-        return sample_latent_generator(game, self.sampling_network(game), asked)
+        return sample_latent_generator(game, self._sampled(game, asked.truncation), asked)
 
     def sampling_network(self, game: Game) -> nn.Module:
-        return game.networks.generator if self.average is None else self.average.network
+        return self._sampled(game, 1.0)
+
+    def _sampled(self, game: Game, truncation: float) -> nn.Module:
+        """The generator or its average, with the statistics that it is sampled with."""
+        network = game.networks.generator if self.average is None else self.average.network
+        if not self.standing_batches:
+            return network
+        self._standing = {key: kept for key, kept in self._standing.items() if key[0] == game.step}
+        if (game.step, truncation) not in self._standing:
+            size = game.batch // self.micro_batches
+            made = standing_statistics(game, network, self.standing_batches, size, truncation)
+            self._standing[game.step, truncation] = made
+        return self._standing[game.step, truncation]
 
     def state(self) -> dict[str, Any]:
         return {} if self.average is None else {"average": self.average.network.state_dict()}
 
     def load(self, state: dict[str, Any]) -> None:
+        self._standing = {}
         if self.average is not None:
             self.average.network.load_state_dict(state["average"])
 

@@ -42,7 +42,7 @@ class Orthogonal(Regularizer):
 
     def penalty(self, turn: Turn) -> Tensor:
         networks, turns = moving(turn)
-        costs = [off_diagonal(weight) for network in networks for weight in matrices(network)]
+        costs = [off_diagonal(weight) for network in networks for _, weight in named_matrices(network)]
         return self.weight / turns * torch.stack(costs).sum() if costs else turn.fake.new_zeros(())
 
 
@@ -56,18 +56,19 @@ def moving(turn: Turn) -> tuple[list[nn.Module], int]:
     return ([own], 1) if own is not None else (list(networks.generators.values()), len(networks.discriminators))
 
 
-def matrices(network: nn.Module) -> Iterator[Tensor]:
-    """The learnt weights of a network as matrices (outputs, all the rest), without embeddings."""
+def named_matrices(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The learnt weights of a network as matrices (outputs, all the rest), by their layers, without embeddings."""
     kinds = {
         id(parameter): module
         for module in network.modules()
         if isinstance(module, (nn.Embedding, *TRANSPOSED))
         for parameter in module.parameters()
     }
-    for parameter in network.parameters():
+    for name, parameter in network.named_parameters():
         module = kinds.get(id(parameter))
         if parameter.ndim > 1 and not isinstance(module, nn.Embedding):
-            yield (parameter.transpose(0, 1) if isinstance(module, TRANSPOSED) else parameter).flatten(1)
+            layer = name.replace("parametrizations.weight.original", "weight").removesuffix(".weight")
+            yield layer, (parameter.transpose(0, 1) if isinstance(module, TRANSPOSED) else parameter).flatten(1)
 
 
 def off_diagonal(weight: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import is_parametrized
 
 from ganzoo import Networks, Regularizer, hookimpl
 
@@ -54,6 +55,15 @@ class SpectralNorm(Regularizer):
                     if not module.weight.any():  # one that begins at zero has no norm that it could be divided by
                         module.reset_parameters()
                     spectral_norm(module, n_power_iterations=self.iterations)
+
+
+def normalised_alike(layer: nn.Module, network: nn.Module) -> nn.Module:
+    """A layer that another regularizer adds to a network, normalised if the network's layers are: so it does not matter
+    which of the two comes first."""
+    changed: list[Any] = [module for module in network.modules() if is_parametrized(module, "weight")]
+    parts = [part for module in changed for part in module.parametrizations["weight"]]
+    iterations = [part.n_power_iterations for part in parts if hasattr(part, "n_power_iterations")]
+    return spectral_norm(layer, n_power_iterations=iterations[0]) if iterations else layer
 
 
 @hookimpl

@@ -148,7 +148,8 @@ class ToyCycle(Procedure):
     """Generators of both directions move together, then the discriminators of both domains.
 
     Each generator minimises its adversarial loss, the way there and back (cycle), and what it changes of its own domain
-    (identity). Discriminators see pictures from a pool of earlier ones. Sources for samples are kept with the run.
+    (identity), where both have as many channels. Discriminators see pictures from a pool of earlier ones. Sources for
+    samples are kept with the run.
 
     Args:
         rate: learning rate.
@@ -189,11 +190,12 @@ class ToyCycle(Procedure):
         terms: dict[str, Tensor] = {}
         for here, there in ("ab", "ba"):
             back = game.generate(fake[there], name=f"generator_{here}")
-            same = game.generate(real[here], name=f"generator_{here}")
             name = f"discriminator_{here}"
             terms |= game.generator_terms(self.generators, fake[here], name=name, real=real[here], source=real[there])
             terms[f"loss/cycle_{here}"] = self.cycle * (back - real[here]).abs().mean()
-            terms[f"loss/identity_{here}"] = self.identity * (same - real[here]).abs().mean()
+            if real[here].shape[1] == real[there].shape[1]:
+                same = game.generate(real[here], name=f"generator_{here}")
+                terms[f"loss/identity_{here}"] = self.identity * (same - real[here]).abs().mean()
         return terms
 
     def sample(self, game: Game, asked: Request) -> Tensor:
@@ -201,6 +203,9 @@ class ToyCycle(Procedure):
             return game.shown[draws.integers("source", count, high=len(game.shown)).cpu()].to(game.device, game.dtype)
 
         return sample_latent_generator(game, game.networks.generators["generator_b"], asked, given=given)
+
+    def translator(self, game: Game, backwards: bool = False) -> nn.Module:
+        return game.networks.generators["generator_a" if backwards else "generator_b"]
 
     def state(self) -> dict[str, Any]:
         pools = {name: pool.pictures for name, pool in self.pools.items() if pool.pictures is not None}

@@ -48,7 +48,7 @@ class ToyTable(Dataset):
     """
 
     name = "toy-table"
-    offers = ("table", "conditions")
+    offers = ("table", "conditions", "ganzoo_toys.categories")
     tiny = {"count": 48}
 
     def __init__(self, count: int = 512):
@@ -63,7 +63,7 @@ class ToyTable(Dataset):
         found = torch.bincount(category, minlength=len(COLOURS)).tolist()
         encoding = {"columns": ["age", "rooms", "colour"], "categories": list(COLOURS), "counts": found}
         encoded = torch.cat([numbers, torch.eye(len(COLOURS))[category]], dim=1)
-        return Rows(Spec("table", (5,), words=("conditions",), encoding=encoding), encoded)
+        return Rows(Spec("table", (5,), words=("conditions", "ganzoo_toys.categories"), encoding=encoding), encoded)
 
     def decode(self, samples: Tensor, spec: Spec) -> Any:
         numbers = (samples[:, :2] * SPREAD + CENTER).tolist()
@@ -104,7 +104,7 @@ class ToyTableNetworks(Architecture):
     """
 
     name = "toy-table"
-    needs = ("table", "conditions")
+    needs = ("table", "conditions", "ganzoo_toys.categories")
     offers = ("ganzoo_toys.conditional_generator", "discriminator", "smooth_samples", "per_sample_scores")
     dataset = "toy-table"
     procedure = "toy-table"
