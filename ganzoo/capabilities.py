@@ -1,7 +1,8 @@
 """The words in which parts say what they need and what they offer, and the check that a run's parts fit.
 
 A need is a word, or words joined by `|` of which one is enough. A mismatch is a need that no other part of the run
-offers. A plugin may add words of its own, written `package.word`.
+offers. A part may withdraw words: with it in the run they are not true, whoever offers them. A plugin may add words of
+its own, written `package.word`.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ WORDS = {
     "token_generator": "a generator writes sequences word by word and tells how likely each word was",
     "rollouts": "the token generator can be told how a sequence begins, and writes the rest",
     "discriminator": "a discriminator scores samples",
+    "image_and_clip_discriminators": "one discriminator scores single pictures of a sequence, another sequences",
     "output_layer": "the discriminator's score comes out of a linear layer `output`",
     "smooth_samples": "gradients flow from a score to the sample that was scored",
     "per_sample_scores": "the score of a sample does not depend on the rest of its batch",
@@ -143,7 +145,7 @@ def _alike(registry: Registry, kind: str) -> list[list[Any]]:
     """The parts of a kind; those with the same words, and bringing the same along, together."""
     groups: dict[Any, list[Any]] = {}
     for part in (registry.get(kind, name) for name in registry.names(kind)):
-        groups.setdefault((part.needs, part.offers, getattr(part, "brings", ())), []).append(part)
+        groups.setdefault((part.needs, part.offers, part.withdraws, getattr(part, "brings", ())), []).append(part)
     return list(groups.values())
 
 
@@ -163,6 +165,8 @@ def _offered(parts: Parts, data_offers: Sequence[str] | None) -> set[str]:
     for kind, part in parts.each():
         if kind != "dataset" or data_offers is None:
             offered.update(part.offers)
+    for _, part in parts.each():
+        offered.difference_update(part.withdraws)
     return offered
 
 
@@ -174,6 +178,8 @@ def _missing(kind: str, part: Any, need: str, offered: set[str], parts: Parts) -
     run = ", ".join(
         f"{kind} '{other.name}'" for kind, other in parts.each() if other is not part and kind != "regularizer"
     )
+    without = [other.name for _, other in parts.each() if not set(words).isdisjoint(other.withdraws)]
+    run += f" together with '{without[0]}'" if without else ""
     return f"{kind} '{part.name}' needs `{need}` ({meaning}), which none of {run} offers"
 
 

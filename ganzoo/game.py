@@ -102,7 +102,8 @@ class Game:
         self.wanted: Tensor | None = None
         if stream is not None and spec.source is not None:
             self.shown, self.wanted = _first(stream)
-        self.plan = Plan(frozenset(need for _, part in parts.each() for need in part.needs), spec)
+        needs = frozenset(need for _, part in parts.each() for need in part.needs)
+        self.plan = Plan(needs, spec, architecture=parts.architecture)
         self._augmenting = [part for part in self.regularizers if part.does("augment")]
         self.begin(0)
         self.networks = self._build()
@@ -118,7 +119,7 @@ class Game:
         for regularizer in self.regularizers:
             regularizer.prepare(networks)
         for network in networks.all().values():
-            network.to(self.device, self.dtype, memory_format=self.layout)
+            _lay_out(network.to(self.device, self.dtype), self.layout)
             processes.share_batch_statistics(network)
         return networks
 
@@ -184,7 +185,7 @@ class Game:
         return value.contiguous(memory_format=self.layout) if value.ndim == 4 else value
 
     def latent(self, count: int, draws: Draws | None = None) -> Tensor:
-        return self.parts.architecture.latent(draws or self.draws, count).to(self.dtype)
+        return self.procedure.latent(self, draws or self.draws, count).to(self.dtype)
 
     def note(self, name: str, value: Tensor) -> None:
         """Keep a number for the log; it is read only when the step is logged."""
@@ -329,6 +330,15 @@ def _placed(state: Any, device: torch.device) -> Any:
     if isinstance(state, dict):
         return {name: _placed(value, device) for name, value in state.items()}
     return state.to(device) if isinstance(state, Tensor) else state
+
+
+def _lay_out(network: nn.Module, layout: torch.memory_format) -> None:
+    """Weights over pictures in this memory layout, and those over sequences of pictures in the one that is like it."""
+    last = layout == torch.channels_last
+    layouts = {4: layout, 5: torch.channels_last_3d if last else torch.contiguous_format}
+    for value in (*network.parameters(), *network.buffers()):
+        if value.ndim in layouts:
+            value.data = value.data.contiguous(memory_format=layouts[value.ndim])
 
 
 def _suffix(name: str) -> str:

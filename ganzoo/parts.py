@@ -3,7 +3,7 @@
 A part has a `name` (its file's name and its word on the command line), a docstring whose first sentence `ganzoo list`
 prints, a `paper`, the capability words that it `needs` and `offers` (see capabilities.py), and `tiny` options with
 which it is built in tests. Its constructor's signature is its option schema. A part that adapts to its options sets
-`self.needs` or `self.offers` in its constructor.
+`self.needs`, `self.offers` or `self.withdraws` (words that are not true with it in the run) in its constructor.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Part:
     paper: ClassVar[str] = ""
     needs: tuple[str, ...] = ()
     offers: tuple[str, ...] = ()
+    withdraws: tuple[str, ...] = ()
     tiny: ClassVar[dict[str, Any]] = {}
     options: dict[str, Any]  # every option's value, set when the registry makes the part
 
@@ -86,12 +87,14 @@ class Plan:
     needs: every word that some part of the run needs, so that an architecture can adapt. spec: what the data are.
     judged: what discriminators see, where that is not a sample of the data (packs of samples, samples beside their
     latents): they are then built for it. notes: an architecture that adapts says here, in a sentence, what it did.
+    architecture: what builds the networks, for who asks how large its latents are.
     """
 
     needs: frozenset[str] = frozenset()
     spec: Spec | None = None
     judged: Spec | None = None
     notes: list[str] = field(default_factory=list)
+    architecture: Architecture | None = None
 
 
 @dataclass
@@ -330,6 +333,11 @@ class Procedure(Part):
         """The samples asked for, `[count, *spec.shape]`, a function of the request; it changes nothing and needs no
         data."""
         raise NotImplementedError
+
+    def latent(self, game: Game, draws: Draws, count: int) -> Tensor:
+        """`count` latents that the generator is played and sampled with. Here: those of its architecture."""
+        found: Tensor = game.parts.architecture.latent(draws, count)
+        return found
 
     def sampling_network(self, game: Game) -> nn.Module:
         """The network that `sample` uses, for measures that give it latents of their own."""

@@ -183,7 +183,8 @@ def _readable(annotation: Any) -> bool:
 
 
 def _check_words(entry: Entry) -> None:
-    for title, words in (("needs", entry.part.needs), ("offers", entry.part.offers)):
+    for title in ("needs", "offers", "withdraws"):
+        words: tuple[str, ...] = getattr(entry.part, title)
         for word in (word for need in words for word in need.split("|")):
             if word not in WORDS and not _OWN_WORD.fullmatch(word):
                 raise problem_of(

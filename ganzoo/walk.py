@@ -134,8 +134,7 @@ def _through_classes(
     if "labels" not in game.plan.needs or (vectors is None and not space.mapped):
         raise RunError(
             f"a walk goes from class to class only where the generator makes a vector of the class, and "
-            f"'{game.parts.architecture.name}' as it was built makes none; biggan with embedding above 0 and "
-            "stylegan2 with conditional=true do; name one class with --label"
+            f"'{game.parts.architecture.name}' as it was built makes none; name one class with --label"
         )
     latents = space.latents(seed, count)
     places = space.enter(latents.repeat(len(classes), *[1] * (latents.ndim - 1)), labels)

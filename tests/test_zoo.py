@@ -89,6 +89,17 @@ def _write_sounds(folder: Path) -> None:
         wavfile.write(place / f"{index}.wav", 8_000, (20_000 * wave).astype(numpy.int16))
 
 
+def _write_strips(folder: Path) -> None:
+    """Strips of 8 frames of two classes, in each of which a bright row moves."""
+    for index in range(12):
+        place = folder / ("slow", "fast")[index % 2]
+        place.mkdir(exist_ok=True)
+        frames = numpy.zeros((16, 8, 16, 3), numpy.uint8)
+        for time in range(8):
+            frames[(index + time * (1 + index % 2)) % 16, time] = 200
+        Image.fromarray(frames.reshape(16, 128, 3)).save(place / f"{index}.png")
+
+
 def _write_records(folder: Path) -> None:
     """CIFAR-10's binary version."""
     drawn = numpy.random.default_rng(3).integers(0, 256, (12, 3073), numpy.uint8)
@@ -155,6 +166,7 @@ FILES = {
     "fashion-mnist": Files("fashion-mnist", _write_idx),
     "stacked-mnist": Files("stacked-mnist", _write_idx),
     "audio": Files("audio", _write_sounds),
+    "video": Files("video", _write_strips),
     "cifar10": Files("cifar10", _write_records),
     "folder": Files("folder", _write_pictures),
     "mnist-inverted": Files("mnist-inverted", _write_idx),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
 
@@ -31,9 +32,14 @@ class Generator(nn.Module):
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         x = self.begin(latent).reshape(len(latent), self.wide, 1, BASE)
-        for layer in self.layers:
+        *layers, last = self.layers
+        for layer in layers:
             x = layer(F.relu(x))
-        return x.squeeze(2).tanh()
+        # A sample's own rounding is heard as noise, so that the last layer never computes in 16 bits.
+        dtype = last.get_parameter("weight").dtype
+        with nullcontext() if x.dtype == dtype else torch.autocast(x.device.type, enabled=False):
+            waves: Tensor = last(F.relu(x).to(dtype))
+        return waves.squeeze(2).tanh()
 
 
 class Discriminator(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any, Literal, NamedTuple
 
 import numpy
@@ -82,6 +82,22 @@ def decode(data: bytes, form: Form) -> Image.Image:
         image.load()
         turn = _TURNS.get(_orientation(image))
         return _converted(image if turn is None else image.transpose(turn), form)
+
+
+def count_frames(file: IO[bytes]) -> int:
+    """How many pictures an animation holds; 1 for any other picture. Raises many types for a damaged file."""
+    with _opened(file) as image:
+        return int(getattr(image, "n_frames", 1))
+
+
+def decode_frames(data: bytes, form: Form, chosen: Iterable[int]) -> list[Image.Image]:
+    """These pictures of an animation, counted from 0, as `decode` gives one. Raises many types for a damaged file."""
+    found = []
+    with _opened(io.BytesIO(data)) as image:
+        for number in chosen:
+            image.seek(number)
+            found.append(_converted(image.copy(), form))  # a copy, as the next one is drawn over it
+    return found
 
 
 def decode_labels(data: bytes, count: int) -> Image.Image:

@@ -28,7 +28,6 @@ class ColumnStatistics(Metric):
     """
 
     name = "column-statistics"
-    paper = "none: the distances are textbook"
     extracts = False
     looks = True
     smaller_is_better = ("column_distance", "pair_distance")

@@ -32,7 +32,6 @@ class NearestRow(Metric):
     """
 
     name = "nearest-row"
-    paper = "none: the distance is ours"
     extracts = False
     looks = True
     tiny = {"queries": 32}

@@ -106,7 +106,7 @@ class GradientOrigin(Procedure):
         self.optimizer = Optimizer("adam", rate, beta1, beta2)
 
     def start(self, game: Game) -> None:
-        self.shape = game.latent(1, Draws(0, device=game.device)).shape[1:]
+        self.shape = game.parts.architecture.latent(Draws(0, device=game.device), 1).shape[1:]
         size = self.shape.numel()
         _open(game, self.shape)
         modules = {"generator": game.networks.generator}
@@ -115,6 +115,7 @@ class GradientOrigin(Procedure):
             modules["heads"] = self.heads
         self.player = game.add_player("generator", modules, self.optimizer)
         self.moments, self.kept = Moments(size, game.device), Kept(game)
+        self.fitted: Callable[[Draws, int], Tensor] | None = None
 
     def moves(self, game: Game, step: int) -> Iterator[Move]:
         batch = game.take(game.batch)
@@ -131,6 +132,7 @@ class GradientOrigin(Procedure):
             terms = {"loss/generator": total, "loss/divergence": self.weight * apart.mean()}
         yield Move(self.player, [terms])
         self.moments.update(code, step)
+        self.fitted = None
 
     def _code(
         self, game: Game, network: nn.Module, wanted: Tensor, label: Tensor | None, draws: Draws | None
@@ -161,14 +163,16 @@ class GradientOrigin(Procedure):
             made = network(latent.reshape(-1, *self.shape), label)
         return made.to(game.dtype), apart
 
+    def latent(self, game: Game, draws: Draws, count: int) -> Tensor:
+        """Latents like the codes of late; in the variational form, normal ones."""
+        if self.variational:
+            return draws.normal("latent", count, *self.shape)
+        if self.fitted is None:
+            self.fitted = drawn_as(self.moments.mean, self.moments.covariance())
+        return self.fitted(draws, count).reshape(count, *self.shape)
+
     def sample(self, game: Game, asked: Request) -> Tensor:
-        draw = drawn_as(self.moments.mean, self.moments.covariance())
-
-        def given(draws: Draws, count: int) -> Tensor:
-            normal = draws.normal("latent", count, *self.shape) if self.variational else draw(draws, count)
-            return normal.reshape(count, *self.shape).to(game.dtype)
-
-        return sample_latent_generator(game, game.networks.generator, asked, given=given)
+        return sample_latent_generator(game, game.networks.generator, asked)
 
     def side_by_side(self, game: Game, asked: Request) -> list[Tensor]:
         def reconstruct(sample: Tensor, label: Tensor | None) -> Tensor:
@@ -188,6 +192,7 @@ class GradientOrigin(Procedure):
 
     def load(self, state: dict[str, Any]) -> None:
         self.moments.load_state_dict(state["moments"])
+        self.fitted = None
         self.kept.load(state["kept"])
         if self.heads is not None:
             self.heads.load_state_dict(state["heads"])

@@ -3,7 +3,7 @@ arXiv:1707.05776."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import torch
@@ -81,7 +81,9 @@ class LatentOptimization(Procedure):
 
     def start(self, game: Game) -> None:
         # Draws of its own, so that every process begins with the same latents.
-        self.codes = Codes(game.latent(game.data_size, Draws(derive(game.seed, "codes"), device=game.device)))
+        draws = Draws(derive(game.seed, "codes"), device=game.device)
+        self.codes = Codes(game.parts.architecture.latent(draws, game.data_size).to(game.dtype))
+        self.fitted: Callable[[Draws, int], Tensor] | None = None
         self.kept = Kept(game)
         self.player = game.add_player(
             "generator",
@@ -94,6 +96,7 @@ class LatentOptimization(Procedure):
         # Here, and not at the start, because a run that goes on, or is only sampled, has its latents already.
         if step == 1 and self.begin_at == "pca":
             self._begin_at_principal_components(game)
+        self.fitted = None
         batch = game.take(game.batch)
         assert batch.index is not None
         made = game.generate(self.codes.values[batch.index], batch.label)
@@ -109,15 +112,16 @@ class LatentOptimization(Procedure):
         with torch.no_grad():
             values.copy_(in_unit_ball(codes).reshape(values.shape))
 
-    def sample(self, game: Game, asked: Request) -> Tensor:
+    def latent(self, game: Game, draws: Draws, count: int) -> Tensor:
+        """Latents like those of the data."""
         values = self.codes.values.detach()
-        flat = values.flatten(1).double()
-        draw = drawn_as(flat.mean(0), flat.T.cov(correction=0).reshape(flat.shape[1], -1))
+        if self.fitted is None:
+            flat = values.flatten(1).double()
+            self.fitted = drawn_as(flat.mean(0), flat.T.cov(correction=0).reshape(flat.shape[1], -1))
+        return in_unit_ball(self.fitted(draws, count)).reshape(count, *values.shape[1:])
 
-        def given(draws: Draws, count: int) -> Tensor:
-            return in_unit_ball(draw(draws, count)).reshape(count, *values.shape[1:]).to(game.dtype)
-
-        return sample_latent_generator(game, game.networks.generator, asked, given=given)
+    def sample(self, game: Game, asked: Request) -> Tensor:
+        return sample_latent_generator(game, game.networks.generator, asked)
 
     def side_by_side(self, game: Game, asked: Request) -> list[Tensor]:
         def reconstruct(sample: Tensor, label: Tensor | None) -> Tensor:
@@ -133,6 +137,7 @@ class LatentOptimization(Procedure):
 
     def load(self, state: dict[str, Any]) -> None:
         self.codes.load_state_dict(state["codes"])
+        self.fitted = None
         self.kept.load(state["kept"])
 
 

@@ -91,7 +91,7 @@ class VAE(Procedure):
         self.optimizer = Optimizer("adam", rate, beta1, beta2)
 
     def start(self, game: Game) -> None:
-        self.shape = game.latent(1, Draws(0, device=game.device)).shape[1:]
+        self.shape = game.parts.architecture.latent(Draws(0, device=game.device), 1).shape[1:]
         self.encoder = Encoder(game.spec, self.shape.numel(), self.width)
         self.encoder.to(game.device, game.dtype)
         modules = {"generator": game.networks.generator, "encoder": self.encoder}
@@ -115,11 +115,12 @@ class VAE(Procedure):
             mean, log_variance = self.encoder(samples)
         return mean.to(game.dtype), log_variance.to(game.dtype)
 
-    def sample(self, game: Game, asked: Request) -> Tensor:
-        def given(draws: Draws, count: int) -> Tensor:
-            return draws.normal("latent", count, *self.shape).to(game.dtype)
+    def latent(self, game: Game, draws: Draws, count: int) -> Tensor:
+        """Normal ones, as the encoder is asked for."""
+        return draws.normal("latent", count, *self.shape)
 
-        return sample_latent_generator(game, game.networks.generator, asked, given=given)
+    def sample(self, game: Game, asked: Request) -> Tensor:
+        return sample_latent_generator(game, game.networks.generator, asked)
 
     def side_by_side(self, game: Game, asked: Request) -> list[Tensor]:
         def reconstruct(sample: Tensor, label: Tensor | None) -> Tensor:

@@ -27,9 +27,10 @@ RECIPES = (
         loss="wgan-gp",
         data="tones:length=4096,rate_hz=8000",
         regularizers=("gradient-penalty:weight=10",),
-        procedure="adversarial:n_critic=5,optimizer=adam,rate=2e-4,beta1=0.5,beta2=0.9",
+        procedure="adversarial:n_critic=2,optimizer=adam,rate=4e-4,beta1=0.5,beta2=0.9,"
+        "schedule=linear,schedule_start=4000,schedule_steps=7000,average=4000",
         batch=32,
-        steps=4_000,
+        steps=7_000,
     ),
 )
 

@@ -26,7 +26,7 @@ RECIPES = (
         paper="settings of our own",
         arch="pix2pix:generator_width=32,discriminator_width=32,norm=instance",
         loss="nonsaturating",
-        data="paired:source=valannot,sample=val,labels=12,size=96x128,jitter=108x144,mirror=true,held_out=20",
+        data="paired:source=valannot,sample=val,labels=12,size=96x128,jitter=108x144,mirror=true,held_out=21",
         procedure="paired:reconstruction=100,rate=2e-4,beta1=0.5,schedule=linear,schedule_start=2000,"
         "schedule_steps=4000,average=2000,average_ramp=0.1",
         batch=4,
@@ -54,7 +54,7 @@ RECIPES = (
         arch="cyclegan:generator_width=16,discriminator_width=16,blocks=2,patch=16",
         loss="lsgan",
         data="mnist-inverted",
-        procedure="cycle:cycle=10,identity=0,adversarial=2,pool=50,rate=2e-4,beta1=0.5,schedule=linear,"
+        procedure="cycle:cycle=10,identity=0.1,adversarial=2,pool=50,rate=2e-4,beta1=0.5,schedule=linear,"
         "schedule_start=1500,schedule_steps=3000",
         batch=8,
         steps=3_000,

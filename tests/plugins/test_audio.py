@@ -278,6 +278,14 @@ def test_other_powers_of_four_and_channels(length, channels):
     assert networks.discriminator(made).value.shape == (3,)
 
 
+def test_a_generator_in_16_bits_still_makes_samples_of_32():
+    generator = WaveGAN(latent=4, width=2).build(Spec("audio", (1, 1_024)), Plan()).generator
+    with torch.autocast("cpu", torch.bfloat16):
+        made = generator(torch.rand(3, 4))
+    assert made.dtype == torch.float32
+    assert not torch.equal(made, made.bfloat16().float())
+
+
 def test_other_lengths_are_refused_with_the_next_that_works(tmp_path):
     with pytest.raises(SizeError, match=r"64, 256, 1024, 4096, 16384, 65536 samples, not 16000; try length=16384"):
         WaveGAN().build(Spec("audio", (1, 16_000)), Plan())

@@ -399,7 +399,7 @@ def test_pictures_without_classes_are_refused_with_where_classes_come_from(tmp_p
 def test_recipes_are_told_classes(name):
     recipe = installed().get("recipe", name)
     for form in (name, *(f"{name}:{variant}" for variant in recipe.variants)):
-        data = f"{recipe.data}:path=nowhere"
+        data = f"{recipe.data.partition(':')[0]}:path=nowhere"
         parts = resolve(installed(), {"recipe": form, "data": data}).make(installed())
         offers = {word for _, part in parts.each() for word in part.offers}
         assert {"class_generator", "class_discriminator"} <= offers

@@ -1,0 +1,155 @@
+"""One discriminator for frames and one for clips. Tulyakov et al. 2018, arXiv:1707.04993, section 3.2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganzoo import (
+    Average,
+    Batch,
+    Game,
+    Move,
+    Optimizer,
+    OptionError,
+    Procedure,
+    Request,
+    UsageError,
+    hookimpl,
+    sample_latent_generator,
+)
+
+IMAGE, CLIP = "discriminator_image", "discriminator_clip"
+
+
+class ImageAndClip(Procedure):
+    """A discriminator of single frames and one of clips move, then the generator, which is judged by both.
+
+    Tulyakov et al. 2018, arXiv:1707.04993, equation 7 and section 3.2: the image discriminator sees one frame of each
+    clip, drawn at random, the clip discriminator all of it; the generator minimises the sum of both losses.
+
+    Differs from the paper: any adversarial loss (the paper's is `nonsaturating`). Both discriminators see the same
+    real and made clips in a step; the authors' code takes others for each. Its batches of 10 frames and 3 clips are
+    `--batch 10` with `clips=3`.
+
+    Args:
+        clips: how many clips of a batch the clip discriminator sees; without it all.
+        rate: learning rate, of Adam, of all three networks.
+        beta1: decay of Adam's first moment.
+        beta2: decay of Adam's second moment.
+        weight_decay: this share of each weight is added to its gradient.
+        average: half-life of the generator's weight average in samples; 0: no average.
+    """
+
+    name = "image-and-clip"
+    paper = "arXiv:1707.04993"
+    needs = ("video", "latent_generator", "image_and_clip_discriminators", "smooth_samples", "adversarial_loss")
+    offers = ("adversarial_turns", "discriminator_turn", "generator_turn")
+
+    def __init__(
+        self,
+        clips: int | None = None,
+        rate: float = 2e-4,
+        beta1: float = 0.5,
+        beta2: float = 0.999,
+        weight_decay: float = 0.0,
+        average: float = 0.0,
+    ):
+        if (clips is not None and clips < 1) or min(rate, weight_decay, average) < 0:
+            raise OptionError("clips must be at least 1, and rate, weight_decay and average must not be negative")
+        if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
+            raise OptionError("betas lie in [0, 1)")
+        self.clips, self.half_life = clips, average
+        self.optimizer = Optimizer(rate=rate, beta1=beta1, beta2=beta2, weight_decay=weight_decay)
+
+    def start(self, game: Game) -> None:
+        world, clips = game.draws.world, self.clips or game.batch
+        if clips > game.batch or clips % world:
+            raise UsageError(
+                f"procedure 'image-and-clip' cannot give {clips} clips of a batch of {game.batch} to {world} "
+                f"processes; say --procedure image-and-clip:clips=COUNT with a multiple of {world} up to {game.batch}"
+            )
+        self.seen = slice(clips // world)
+        networks = game.networks
+        self.discriminators = {
+            name: game.add_player(name, {name: networks.discriminators[name]}, self.optimizer) for name in (IMAGE, CLIP)
+        }
+        self.generator = game.add_player("generator", networks.generators, self.optimizer)
+        self.average = Average(networks.generator, self.half_life) if self.half_life else None
+
+    def moves(self, game: Game, step: int) -> Iterator[Move]:
+        batch = game.take(game.batch)
+        latent = game.latent(len(batch))
+        with torch.no_grad():
+            fake = game.generate(latent, batch.label)
+        for name in (IMAGE, CLIP):
+            yield Move(self.discriminators[name], [self._discriminator_terms(game, name, batch, fake, latent)])
+        yield Move(self.generator, [self._generator_terms(game, batch)])
+        if self.average is not None:
+            self.average.update(game.networks.generator, game.batch, step * game.batch)
+
+    def _discriminator_terms(
+        self, game: Game, name: str, batch: Batch, fake: Tensor, latent: Tensor
+    ) -> dict[str, Tensor]:
+        real, label = self._shown(game, name, batch.sample), self._rows(name, batch.label)
+        return game.discriminator_terms(
+            self.discriminators[name],
+            real,
+            self._shown(game, name, fake),
+            name=name,
+            latent=self._rows(name, latent),
+            label=label,
+            fake_label=label,
+        )
+
+    def _generator_terms(self, game: Game, batch: Batch) -> dict[str, Tensor]:
+        latent = game.latent(len(batch))
+        fake = game.generate(latent, batch.label)
+        terms: dict[str, Tensor] = {}
+        for name in (IMAGE, CLIP):
+            label = self._rows(name, batch.label)
+            terms |= game.generator_terms(
+                self.generator,
+                self._shown(game, name, fake),
+                name=name,
+                real=self._shown(game, name, batch.sample) if game.loss.relativistic else None,
+                latent=self._rows(name, latent),
+                label=label,
+                fake_label=label,
+            )
+        return terms
+
+    def _shown(self, game: Game, name: str, clips: Tensor) -> Tensor:
+        """What a discriminator sees of clips [N, C, T, H, W]: one frame of each, or some of them whole."""
+        if name == CLIP:
+            return clips[self.seen]
+        times = game.draws.integers("frame", len(clips), high=clips.shape[2])
+        frames = clips[torch.arange(len(clips), device=clips.device), :, times]
+        return frames.contiguous(memory_format=game.layout)
+
+    def _rows(self, name: str, values: Any) -> Any:
+        """The labels or latents of what it sees."""
+        return values[self.seen] if name == CLIP and values is not None else values
+
+    # Samples
+
+    def sample(self, game: Game, asked: Request) -> Tensor:
+        return sample_latent_generator(game, self.sampling_network(game), asked)
+
+    def sampling_network(self, game: Game) -> nn.Module:
+        return game.networks.generator if self.average is None else self.average.network
+
+    def state(self) -> dict[str, Any]:
+        return {} if self.average is None else {"average": self.average.network.state_dict()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        if self.average is not None:
+            self.average.network.load_state_dict(state["average"])
+
+
+@hookimpl
+def register_procedures(register: Any) -> None:
+    register(ImageAndClip)
