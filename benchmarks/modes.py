@@ -1,10 +1,10 @@
 """The grid of 25: how many modes a plain GAN, packing and unrolling find, with PacGAN's networks, shortened.
 
-    python benchmarks/modes.py FOLDER [--steps 3000] [--seeds 3] [FORM...]
+    python benchmarks/modes.py FOLDER [--steps 8000] [--seeds 3] [FORM...]
 
 Runs lie in FOLDER and are continued if the script is started again. The protocol is PacGAN's (Lin et al. 2018,
 arXiv:1712.04086, section 4.1: 2,500 samples, the metric `modes`), but for the number of steps and the rate: they took
-400,000 steps at 1e-4, this takes 3,000 at 1e-3. So the figures stand beside each other, not beside the paper's.
+400,000 steps at 1e-4, this takes 8,000 at 1e-3. So the figures stand beside each other, not beside the paper's.
 Writes benchmarks/results/modes-grid.json after every run.
 """
 
@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("forms", nargs="*", default=["plain", "packing-2", "unrolled-3"])
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -62,6 +62,8 @@ def played(form: str, seed: int, steps: int, folder: Path) -> dict[str, float]:
     settings = {"device": "cpu", "workers": 0, "quiet": True, "sample_every": 0, "log_every": 100}
     run = ganzoo.train(**FORMS[form], seed=seed, steps=steps, out=folder, **settings)
     minutes = (time.process_time() - start) / 60
+    if run.steps[-1] < steps:  # a signal stopped it; started again, the script goes on from there
+        raise SystemExit(f"{folder.name} was stopped at step {run.steps[-1]}")
     results = evaluate(run.path, Asked(metrics=("modes",), count=2500))
     return {**{result["name"]: result["value"] for result in results}, "cpu_minutes": round(minutes, 2)}
 
@@ -69,7 +71,8 @@ def played(form: str, seed: int, steps: int, folder: Path) -> dict[str, float]:
 def record(form: str, seed: int, steps: int, numbers: dict[str, float]) -> None:
     """Put a run's numbers beside the others', and the means over the seeds."""
     path = RESULTS / "modes-grid.json"
-    found = json.loads(path.read_text()) if path.exists() else {"protocol": __doc__.split("\n\n")[2], "runs": {}}
+    found = json.loads(path.read_text()) if path.exists() else {"runs": {}}
+    found["protocol"] = " ".join(__doc__.split("\n\n")[2].split())
     found["runs"][f"{form}, seed {seed}, {steps} steps"] = numbers
     means: dict[str, Any] = {}
     for one in {name.rpartition(", seed")[0] for name in found["runs"]}:

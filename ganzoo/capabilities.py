@@ -111,9 +111,7 @@ def require(parts: Parts, registry: Registry, data_offers: Sequence[str] | None 
 
 def fitting(kind: str, parts: Parts, registry: Registry, data_offers: Sequence[str] | None = None) -> list[str]:
     """Names of the parts of one kind that fit in place of the one in the run."""
-    return [
-        name for name in registry.names(kind) if fits(parts.with_part(kind, registry.get(kind, name)), data_offers)
-    ]
+    return [name for name in registry.names(kind) if fits(parts.with_part(kind, registry.get(kind, name)), data_offers)]
 
 
 def fitting_groups(registry: Registry, entry: Entry) -> Iterator[dict[str, list[Any]]]:

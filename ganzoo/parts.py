@@ -259,10 +259,12 @@ class Regularizer(Part):
 
     every: a penalty is computed every so many steps, and scaled so that its weight does not depend on it. sides: in
     whose moves it is computed. differentiates: what of the turn needs a gradient when the penalty is due, so that it
-    is marked before it is scored and nothing runs twice.
+    is marked before it is scored and nothing runs twice. reports: it only looks, and notes numbers; nothing that trains
+    is changed by it.
     """
 
     kind = "regularizer"
+    reports: ClassVar[bool] = False
     every: int = 1
     sides: ClassVar[tuple[str, ...]] = ("discriminator",)
     differentiates: ClassVar[tuple[str, ...]] = ()

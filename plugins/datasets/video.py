@@ -183,16 +183,16 @@ class Video(Dataset):
 
 
 class Look(NamedTuple):
-    """What a picture file is, and how many pictures it holds."""
+    """What a picture file is, and how many pictures or frames it holds."""
 
     header: Header
-    count: int
+    pictures: int
 
     @property
     def kept(self) -> Kept:
         """How films would be kept, if this file is of one."""
         height, width, _ = self.header
-        if self.count > 1:
+        if self.pictures > 1:
             return "animations"
         return "strips" if width >= 2 * height and width % height == 0 else "folders"
 

@@ -67,10 +67,15 @@ class ImageAndClip(Procedure):
 
     def start(self, game: Game) -> None:
         world, clips = game.draws.world, self.clips or game.batch
-        if clips > game.batch or clips % world:
+        if clips > game.batch:
             raise UsageError(
-                f"procedure 'image-and-clip' cannot give {clips} clips of a batch of {game.batch} to {world} "
-                f"processes; say --procedure image-and-clip:clips=COUNT with a multiple of {world} up to {game.batch}"
+                f"procedure 'image-and-clip' cannot take {clips} clips of a batch of {game.batch}; say --procedure "
+                f"image-and-clip:clips={game.batch} or a larger --batch"
+            )
+        if clips % world:
+            raise UsageError(
+                f"procedure 'image-and-clip' cannot share {clips} clips among {world} processes; say --procedure "
+                f"image-and-clip:clips=COUNT with a multiple of {world}"
             )
         self.seen = slice(clips // world)
         networks = game.networks

@@ -15,6 +15,7 @@ from ganzoo_plugins.procedures.adversarial import Adversarial
 from ganzoo_plugins.procedures.schedules import Form
 
 _EPSILON = 1e-8  # of Adam
+_LEAST = 1e-30  # under a root, because a root has no slope at 0, and a unit that is off has that gradient
 
 
 class Unrolled(Adversarial):
@@ -165,7 +166,8 @@ class Moments:
         self.first = [state.get("exp_avg", zero).detach() for state, zero in zip(states, zeros, strict=True)]
         self.second = [state.get("exp_avg_sq", zero).detach() for state, zero in zip(states, zeros, strict=True)]
         counted = next((state["step"] for state in states if "exp_avg" in state), torch.zeros(()))
-        self.count, self.betas = counted.clone().to(zeros[0].device), betas
+        # In 64 bit, because 1 - beta2^count would keep few digits of 32.
+        self.count, self.betas = counted.double().to(zeros[0].device), betas
 
     def ways(self, gradients: list[Tensor]) -> list[Tensor]:
         """What a rate of 1 would move the parameters by, by these gradients, after the steps before."""
@@ -173,9 +175,8 @@ class Moments:
         self.first = [torch.lerp(gradient, m, beta1) for gradient, m in zip(gradients, self.first, strict=True)]
         self.second = [torch.lerp(gradient**2, v, beta2) for gradient, v in zip(gradients, self.second, strict=True)]
         by_first, by_second = 1 - beta1**self.count, 1 - beta2**self.count
-        # Under the root, for a gradient of 0 has no other derivative than through it.
         return [
-            m / by_first / ((v / by_second + _EPSILON**2).sqrt() + _EPSILON)
+            m / by_first / ((v / by_second + _LEAST).sqrt() + _EPSILON)
             for m, v in zip(self.first, self.second, strict=True)
         ]
 

@@ -136,7 +136,7 @@ class Veegan(Adversarial):
     def start(self, game: Game) -> None:
         super().start(game)
         self.reconstructor = Reconstructor(game.spec, self.size, self.width)
-        self.reconstructor.to(game.device, game.dtype, memory_format=game.layout)
+        self.reconstructor.to(game.device, game.dtype)
         self.finder = game.add_player(
             "reconstructor",
             {"reconstructor": self.reconstructor},

@@ -36,6 +36,7 @@ class SingularValues(Regularizer):
 
     name = "singular-values"
     paper = "arXiv:1809.11096"
+    reports: ClassVar[bool] = True
     sides: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
     tiny: ClassVar[dict[str, Any]] = {"look_every": 2, "layers": True}
 

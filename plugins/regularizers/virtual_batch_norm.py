@@ -114,7 +114,9 @@ def _refer(network: Any, given: tuple[Any, ...]) -> None:
     network, so that copies of a network use their own."""
     reference: Reference = network.virtual_reference
     if reference.batch is None and network.training:
-        reference.batch = rows_of_all_processes(given[0])
+        # Laid out as it will be when it was loaded, so that a run that goes on computes the same.
+        rows = rows_of_all_processes(given[0])
+        reference.batch = rows.clone(memory_format=torch.contiguous_format)
     with _recording(network):
         network.forward(given[0] if reference.batch is None else reference.batch, *(None for _ in given[1:]))
 

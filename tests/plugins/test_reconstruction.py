@@ -21,6 +21,7 @@ import ganzoo as library
 from ganzoo import Arrays, Draws, Mismatch, Plan, Request, Spec, UsageError, checkpoint
 from ganzoo.config import resolve
 from ganzoo.given import Given
+from ganzoo.latents import Space
 from ganzoo.registry import installed
 from ganzoo.training import build, checked
 from ganzoo_plugins.architectures import gon
@@ -417,6 +418,15 @@ def test_real_and_reconstructed_and_new_samples_stand_side_by_side_without_the_d
     assert len(game.procedure.side_by_side(game, Request(5))[0]) == 5
     again = game.procedure.side_by_side(game, Request(64))
     assert all(map(torch.equal, again, (real, reconstructed, new))), "it left no trace"
+
+
+@pytest.mark.parametrize("procedure", WITHOUT_A_DISCRIMINATOR)
+def test_a_walk_goes_where_samples_come_from(procedure):
+    """What `ganzoo interpolate` and the explorer move in are the latents that samples are made of."""
+    game, seen = game_of(procedure, arch="gon:latent=4,width=4", steps=2), []
+    game.networks.generator.register_forward_pre_hook(lambda _module, given: seen.append(given[0].detach().clone()))
+    game.procedure.sample(game, Request(16, seed=3))
+    assert torch.equal(Space(game).latents(3, 16), seen[0])
 
 
 @pytest.mark.parametrize("procedure", ["latent-optimization", "gradient-origin:variational=true", "vae:width=4"])
