@@ -114,14 +114,18 @@ def fitting(kind: str, parts: Parts, registry: Registry, data_offers: Sequence[s
     return [name for name in registry.names(kind) if fits(parts.with_part(kind, registry.get(kind, name)), data_offers)]
 
 
-def fitting_groups(registry: Registry, entry: Entry) -> Iterator[dict[str, list[Any]]]:
+def fitting_groups(registry: Registry, entry: Entry, helped: bool = False) -> Iterator[dict[str, list[Any]]]:
     """Groups of parts, by kind: any choice of one of each is a run that contains the entry and fits.
 
     Parts are asked as classes, and nothing is opened. Parts with the same words stand in one group, so that a zoo of
-    hundreds is asked a few thousand questions, not millions. A recipe stands in no run but its own.
+    hundreds is asked a few thousand questions, not millions. A recipe stands in no run but its own. helped: also where
+    it fits with one more regularizer, which is not in the group.
     """
+    regularizers = [registry.get("regularizer", name) for name in registry.names("regularizer")] if helped else []
+    helpers = [part for part in regularizers if part.offers and part is not entry.part]
     for groups in _possible_groups(registry, entry):
-        if fits(_first_of(registry, groups)):
+        parts = _first_of(registry, groups)
+        if fits(parts) or any(fits(parts.with_regularizer(helper)) for helper in helpers):
             yield groups
 
 

@@ -122,7 +122,7 @@ def _stands_beside(registry: Registry, regularizer: Entry, entry: Entry) -> bool
 @functools.lru_cache(maxsize=1024)
 def _beside(registry: Registry, _entries: int, regularizer: Entry) -> set[Any]:
     """The parts beside which a regularizer can stand; asked for every part of a registry, of this many entries."""
-    found = fitting_groups(registry, regularizer)
+    found = fitting_groups(registry, regularizer, helped=True)
     return {part for groups in found for parts in groups.values() for part in parts}
 
 

@@ -252,6 +252,10 @@ class ReconstructionLoss(Loss):
         """The same as a sum over the sample's values `[N]`, which a divergence is weighed against."""
         return self.forward(made, wanted) * (1 if self.summed else wanted[0].numel())
 
+    def mean(self, made: Tensor, wanted: Tensor) -> Tensor:
+        """The same as a mean over the sample's values `[N]`, which rates and weights can be told for."""
+        return self.forward(made, wanted) / (wanted[0].numel() if self.summed else 1)
+
 
 class Regularizer(Part):
     """At most five verbs, each doing nothing unless overridden.

@@ -41,7 +41,7 @@ from ganzoo.training import build
 REGISTRY = installed()
 KINDS = ("dataset", "architecture", "procedure", "loss")
 BATCH = 4
-COMBINATIONS = 100_000  # of the whole product, which are checked
+COMBINATIONS = 30_000  # of the whole product, which are checked
 
 # Real data
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .registration import arithmetic, fused, operators, when_loaded
+from .registration import arithmetic, fused, operators, solid, when_loaded
 
 FORMS = ("squared", "two-sided", "one-sided")  # the order of Form in csrc/kernels/gradient_penalty.h
 
@@ -81,6 +81,7 @@ def _check_pair(real: Tensor, fake: Tensor, mix: Tensor) -> None:
 
 def _dense(x: Tensor) -> Tensor:
     """x, or a copy of it, whose samples are blocks of memory one after the other."""
+    x = solid(x)
     last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
     return x if last else x.contiguous()
 

@@ -41,6 +41,12 @@ def operators() -> Any:
     return torch.ops.ganzoo
 
 
+def solid(x: Tensor) -> Tensor:
+    """x, in memory. A derivative that is 0 everywhere (that of a sign) torch may keep as a shape without memory, and
+    hands a kernel one number, repeated, that does not lie as it was said to."""
+    return x.clone() if x._is_zerotensor() else x
+
+
 def arithmetic(x: Tensor) -> torch.dtype:
     """What kernels compute in: float64 for float64, float32 for all others."""
     return torch.float64 if x.dtype == torch.float64 else torch.float32

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .registration import arithmetic, fused, operators, when_loaded
+from .registration import arithmetic, fused, operators, solid, when_loaded
 
 Factor = int | Sequence[int]
 
@@ -214,7 +214,7 @@ def _register() -> None:
             taps_y - y0 - 1,
             height * up_y - out_height * down_y + y0 - up_y + 1,
         )
-        dy = dy.contiguous(memory_format=ctx.last)
+        dy = solid(dy).contiguous(memory_format=ctx.last)
         dx = ops.upfirdn2d(dy, f, down_x, down_y, up_x, up_y, *padding, not flip, gain)
         return dx, None, *(None,) * len(ctx.how)
 

@@ -129,7 +129,7 @@ class CGAN(Architecture):
         "batch_norm_generator",
     )
     suggests = {"rate": 2e-4, "beta1": 0.5, "beta2": 0.999}
-    tiny = {"latent": 4, "width": 6}
+    tiny = {"latent": 4, "width": 12, "dropout": 0.0}
 
     def __init__(
         self,

@@ -92,6 +92,7 @@ class MoCoGAN(Architecture):
     paper's classification loss, both discriminators are asked for the class. With `norm=auto` the discriminators have
     batch normalisation unless a part of the run needs `per_sample_scores` (gradient penalties do). The clip
     discriminator's last layer is as long as the frames that are left (4 at 64 px and 16 frames, as published).
+    `features` are not offered: what asks for them compares clips, which the image discriminator does not take.
 
     Args:
         content: size of the content code; the paper's d_C.
@@ -113,7 +114,6 @@ class MoCoGAN(Architecture):
         "image_and_clip_discriminators",
         "smooth_samples",
         "per_sample_scores",
-        "features",
         "unconditional_features",
         "unconditional_score",
     )

@@ -82,7 +82,7 @@ class GANomaly(Procedure):
         assert wanted is not None and found is not None
         return {
             "loss/generator": self.adversarial * F.mse_loss(found.to(game.dtype), wanted.detach().to(game.dtype)),
-            "loss/contextual": self.contextual * game.loss.forward(fake, real).mean(),
+            "loss/contextual": self.contextual * game.loss.mean(fake, real).mean(),
             "loss/encoder": self.encoder * F.mse_loss(again, code),
         }
 

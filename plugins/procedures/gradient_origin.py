@@ -126,7 +126,7 @@ class GradientOrigin(Procedure):
         note_error(game, made, batch.sample)
         game.note("code/length", code.norm(dim=1).mean())
         if apart is None:
-            terms = {"loss/generator": game.loss.forward(made, batch.sample).mean()}
+            terms = {"loss/generator": game.loss.mean(made, batch.sample).mean()}
         else:
             total = game.loss.total(made, batch.sample).mean()
             terms = {"loss/generator": total, "loss/divergence": self.weight * apart.mean()}
@@ -141,8 +141,8 @@ class GradientOrigin(Procedure):
 
         def inner(at: Tensor) -> Tensor:
             made, apart = self._made(game, network, at, label, draws)
-            mean = self.inner == "batch" and apart is None
-            values = game.loss.forward(made, wanted) if mean else game.loss.total(made, wanted)
+            per_value = self.inner == "batch" and apart is None
+            values = game.loss.mean(made, wanted) if per_value else game.loss.total(made, wanted)
             values = values if apart is None else values + self.weight * apart
             return values.sum() / (game.batch if self.inner == "batch" else 1)
 

@@ -79,9 +79,8 @@ class ImageAndClip(Procedure):
             )
         self.seen = slice(clips // world)
         networks = game.networks
-        self.discriminators = {
-            name: game.add_player(name, {name: networks.discriminators[name]}, self.optimizer) for name in (IMAGE, CLIP)
-        }
+        # One player, as regularizers that project do so with all discriminators.
+        self.discriminators = game.add_player("discriminators", networks.discriminators, self.optimizer)
         self.generator = game.add_player("generator", networks.generators, self.optimizer)
         self.average = Average(networks.generator, self.half_life) if self.half_life else None
 
@@ -90,8 +89,8 @@ class ImageAndClip(Procedure):
         latent = game.latent(len(batch))
         with torch.no_grad():
             fake = game.generate(latent, batch.label)
-        for name in (IMAGE, CLIP):
-            yield Move(self.discriminators[name], [self._discriminator_terms(game, name, batch, fake, latent)])
+        terms = (self._discriminator_terms(game, name, batch, fake, latent) for name in (IMAGE, CLIP))
+        yield Move(self.discriminators, terms)
         yield Move(self.generator, [self._generator_terms(game, batch)])
         if self.average is not None:
             self.average.update(game.networks.generator, game.batch, step * game.batch)
@@ -101,11 +100,11 @@ class ImageAndClip(Procedure):
     ) -> dict[str, Tensor]:
         real, label = self._shown(game, name, batch.sample), self._rows(name, batch.label)
         return game.discriminator_terms(
-            self.discriminators[name],
+            self.discriminators,
             real,
             self._shown(game, name, fake),
             name=name,
-            latent=self._rows(name, latent),
+            latent=self._latent(name, latent),
             label=label,
             fake_label=label,
         )
@@ -121,7 +120,7 @@ class ImageAndClip(Procedure):
                 self._shown(game, name, fake),
                 name=name,
                 real=self._shown(game, name, batch.sample) if game.loss.relativistic else None,
-                latent=self._rows(name, latent),
+                latent=self._latent(name, latent),
                 label=label,
                 fake_label=label,
             )
@@ -135,9 +134,13 @@ class ImageAndClip(Procedure):
         frames = clips[torch.arange(len(clips), device=clips.device), :, times]
         return frames.contiguous(memory_format=game.layout)
 
-    def _rows(self, name: str, values: Any) -> Any:
-        """The labels or latents of what it sees."""
-        return values[self.seen] if name == CLIP and values is not None else values
+    def _rows(self, name: str, label: Tensor | None) -> Tensor | None:
+        """The labels of what it sees."""
+        return label if name == IMAGE or label is None else label[self.seen]
+
+    def _latent(self, name: str, latent: Tensor) -> Tensor | None:
+        """The latents of which what it sees was made: a frame alone is not what the generator makes of one."""
+        return None if name == IMAGE else latent[self.seen]
 
     # Samples
 

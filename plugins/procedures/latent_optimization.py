@@ -101,7 +101,7 @@ class LatentOptimization(Procedure):
         assert batch.index is not None
         made = game.generate(self.codes.values[batch.index], batch.label)
         note_error(game, made, batch.sample)
-        yield Move(self.player, [{"loss/generator": game.loss.forward(made, batch.sample).mean()}])
+        yield Move(self.player, [{"loss/generator": game.loss.mean(made, batch.sample).mean()}])
         # Other processes have moved other rows.
         self.codes.project(batch.index if game.draws.world == 1 else torch.arange(game.data_size, device=game.device))
 

@@ -176,7 +176,7 @@ class Moments:
         self.second = [torch.lerp(gradient**2, v, beta2) for gradient, v in zip(gradients, self.second, strict=True)]
         by_first, by_second = 1 - beta1**self.count, 1 - beta2**self.count
         return [
-            m / by_first / ((v / by_second + _LEAST).sqrt() + _EPSILON)
+            m / by_first.to(m) / ((v / by_second.to(v) + _LEAST).sqrt() + _EPSILON)
             for m, v in zip(self.first, self.second, strict=True)
         ]
 

@@ -54,11 +54,12 @@ class Veegan(Adversarial):
 
     Regularizers of the discriminator's turn see samples and latents joined; those of the generator's do not fit.
 
-    Differs from the paper: reconstructors of our own; the discriminator is the architecture's, built for what it sees.
+    Differs from the paper: reconstructors of our own; the discriminator is the architecture's, built for what it sees;
+    any adversarial loss for both sides, unless `generator_loss=score`.
 
     Args:
         weight: of the latents' squared distances, at least 0.
-        generator_loss: score, as published: the mean of the log odds of being made; loss: that of --loss.
+        generator_loss: loss: that of --loss; score: as published, the mean of the log odds of being made.
         width: units of the reconstructor's hidden layers, or channels of its first.
         n_critic: discriminator moves in a step.
         optimizer: of all three.
@@ -87,7 +88,7 @@ class Veegan(Adversarial):
     def __init__(
         self,
         weight: float = 1.0,
-        generator_loss: Literal["score", "loss"] = "score",
+        generator_loss: Literal["loss", "score"] = "loss",
         width: int = 128,
         n_critic: int = 1,
         optimizer: OptimizerName = "adam",

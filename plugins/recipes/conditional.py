@@ -43,7 +43,7 @@ _ACGAN = Recipe(
     regularizers=("ac:weight=1,generator_weight=1,fake=false",),
     procedure="adversarial:optimizer=adam,rate=2e-4,beta1=0.5,beta2=0.999,average=10000",
     batch=100,
-    steps=2_500,
+    steps=2_000,
     variants={
         "paper": {
             "summary": "With both players' published cross-entropies, and without a weight average.",

@@ -26,7 +26,7 @@ RECIPES = (
         variants={
             "plain": {"regularizers": ()},
             "unrolled": {"regularizers": (), "procedure": "unrolled:unroll=5,rate=1e-4,beta1=0.8"},
-            "veegan": {"regularizers": (), "procedure": "veegan:rate=1e-4,beta1=0.8"},
+            "veegan": {"regularizers": (), "procedure": "veegan:generator_loss=score,rate=1e-4,beta1=0.8"},
         },
     ),
     Recipe(

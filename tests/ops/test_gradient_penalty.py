@@ -114,3 +114,9 @@ def test_what_does_not_fit_is_refused(implementation):
 def test_no_samples(implementation):
     assert gradient_penalty(torch.zeros(0, 3)).shape == (0,)
     assert between(torch.zeros(0, 3), torch.zeros(0, 3), torch.zeros(0)).shape == (0, 3)
+
+
+def test_a_gradient_that_torch_keeps_without_memory_is_zero(implementation):
+    nothing = torch._efficientzerotensor((3, 2, 4, 4))
+    assert gradient_penalty(nothing, "squared").tolist() == [0, 0, 0]
+    assert gradient_penalty(nothing, "two-sided", center=2.0).tolist() == [4, 4, 4]

@@ -152,3 +152,14 @@ def test_what_does_not_fit_is_refused(implementation):
         upfirdn2d(x[0], f)
     with pytest.raises(ValueError, match="constant"):
         upfirdn2d(x, f.requires_grad_())
+
+
+def test_a_derivative_that_is_zero_everywhere_is_read_as_zeros(implementation):
+    """The second derivative of an absolute difference of filtered pictures has such a part, which has no memory."""
+    x = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
+    f = setup_filter([1, 3, 3, 1])
+    scale = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(upsample2d(x * scale, f).abs().sum(), x, create_graph=True)
+    (found,) = torch.autograd.grad(gradient.square().sum(), scale)
+    # |scale y| has the derivative scale s, s being what it is for scale 1 and does not change with it.
+    torch.testing.assert_close(found, 2 * gradient.detach().square().sum() / scale.detach())

@@ -64,6 +64,7 @@ def test_differences_are_means_over_a_sample():
     assert loss_of("l1").forward(made, wanted).tolist() == [1.0, 0.375]
     assert loss_of("l2").forward(made, wanted).tolist() == [2.0, 0.15625]
     assert loss_of("l2").total(made, wanted).tolist() == [4.0, 0.3125]
+    assert loss_of("l2").mean(made, wanted).tolist() == [2.0, 0.15625]
 
 
 def test_bernoulli_is_the_cross_entropy_of_probabilities_summed_over_a_sample():
@@ -73,6 +74,7 @@ def test_bernoulli_is_the_cross_entropy_of_probabilities_summed_over_a_sample():
     loss = loss_of("bernoulli")
     torch.testing.assert_close(loss.forward(made, wanted), entropy, rtol=1e-3, atol=0)
     assert torch.equal(loss.total(made, wanted), loss.forward(made, wanted)), "it is a sum already"
+    torch.testing.assert_close(loss.mean(made, wanted), loss.forward(made, wanted) / 256)
 
 
 def test_bernoulli_is_finite_where_a_network_is_sure_and_wrong():
