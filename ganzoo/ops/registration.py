@@ -44,7 +44,8 @@ def operators() -> Any:
 def solid(x: Tensor) -> Tensor:
     """x, in memory. A derivative that is 0 everywhere (that of a sign) torch may keep as a shape without memory, and
     hands a kernel one number, repeated, that does not lie as it was said to."""
-    return x.clone() if x._is_zerotensor() else x
+    # Where code is compiled there are none, and the question would cut its graph in two.
+    return x.clone() if not torch.compiler.is_compiling() and x._is_zerotensor() else x
 
 
 def arithmetic(x: Tensor) -> torch.dtype:

@@ -28,6 +28,7 @@ class LeCam(Regularizer):
 
     name = "lecam"
     paper = "arXiv:2104.03310"
+    tiny = {"weight": 1.0}
 
     def __init__(self, weight: float = 0.01, decay: float = 0.99):
         if weight < 0 or not 0 <= decay < 1:
