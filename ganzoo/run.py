@@ -134,7 +134,8 @@ class Run:
         path = self.path / "samples" / f"step-{game.step:08d}{samples.preview(self.spec)}"
         if processes.rank():
             return path
-        sets = game.procedure.side_by_side(game, Request(samples.previewed(self.spec), self.config.seed))
+        with processes.alone():
+            sets = game.procedure.side_by_side(game, Request(samples.previewed(self.spec), self.config.seed))
         decoded = game.parts.dataset.decode(torch.stack(sets, 1).flatten(0, 1), self.spec)
         columns = None if len(sets) == 1 else len(sets) * math.ceil(math.sqrt(len(sets[0]) / len(sets)))
         for suffix in (path.suffix, *samples.beside(self.spec)):

@@ -178,8 +178,11 @@ class GradientOrigin(Procedure):
         def reconstruct(sample: Tensor, label: Tensor | None) -> Tensor:
             # A copy: a network in training mode may remember what it has seen.
             network = copy.deepcopy(game.networks.generator).train()
+            # The origin is as noisy as in training: without noise all rows there are equal, which a batch normalisation
+            # that has never seen it makes another network of. What is shown is made of the mean.
+            draws = Draws(derive(asked.seed, "origin"), device=game.device)
             with torch.enable_grad(), without_a_trace(game, asked.seed):
-                code = self._code(game, network, sample, label, None).detach()
+                code = self._code(game, network, sample, label, draws).detach()
                 return self._made(game, network, code, label, None)[0]
 
         return side_by_side(

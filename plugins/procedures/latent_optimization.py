@@ -20,6 +20,7 @@ from ganzoo import (
     derive,
     evaluating,
     hookimpl,
+    rows_of_all_processes,
     sample_latent_generator,
 )
 from ganzoo_plugins.procedures.codes import Kept, drawn_as, note_error, side_by_side, without_a_trace
@@ -102,15 +103,14 @@ class LatentOptimization(Procedure):
         made = game.generate(self.codes.values[batch.index], batch.label)
         note_error(game, made, batch.sample)
         yield Move(self.player, [{"loss/generator": game.loss.mean(made, batch.sample).mean()}])
-        # Other processes have moved other rows.
-        self.codes.project(batch.index if game.draws.world == 1 else torch.arange(game.data_size, device=game.device))
+        self.codes.project(rows_of_all_processes(batch.index))
 
     def _begin_at_principal_components(self, game: Game) -> None:
         assert game.stream is not None
         values = self.codes.values
         codes = principal_codes(game.stream.collection, values[0].numel(), game.seed, self.pca_samples)
         with torch.no_grad():
-            values.copy_(in_unit_ball(codes).reshape(values.shape))
+            values.copy_(in_unit_ball(codes.to(values)).reshape(values.shape))
 
     def latent(self, game: Game, draws: Draws, count: int) -> Tensor:
         """Latents like those of the data."""
