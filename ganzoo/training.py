@@ -180,8 +180,9 @@ def _execute(config: Config, parts: Parts, settings: Settings, where: torch.devi
             progress.say(initialise(game, config.init))
         try:
             return play(game, run, seconds, Between(game, run, settings, collection, progress))
-        except RuntimeError as error:
-            if "DataLoader worker" in str(error):  # torch has no type of error for it
+        except (RuntimeError, EOFError, ConnectionError) as error:
+            # torch has no type of error for it; a worker that was writing leaves half a message behind.
+            if not isinstance(error, RuntimeError) or "DataLoader worker" in str(error):
                 raise DataError(
                     "a process that decodes data was killed, perhaps for want of memory; the same command continues, "
                     "with --workers 0 without such processes"

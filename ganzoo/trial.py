@@ -124,13 +124,17 @@ def _watch(game: Game, problem: Callable[[str], CheckError]) -> None:
     moves, loss = game.procedure.moves, game.loss
 
     def watched_moves(game: Game, step: int) -> Iterator[Move]:
+        def now() -> dict[str, Tensor]:
+            return {name: parameter.detach().clone() for name, parameter in _parameters(game).items()}
+
+        before = now()  # before the move's terms are computed, which some procedures do first
         for move in moves(game, step):
-            before = {name: parameter.detach().clone() for name, parameter in _parameters(game).items()}
             yield move
             own = set(map(id, move.player.parameters.values()))
             for name, parameter in _parameters(game).items():
                 if id(parameter) not in own and not torch.equal(parameter, before[name]):
                     raise problem(f"the move of player '{move.player.name}' changed {name}, which is not its own")
+            before = now()
 
     def watched_loss(side: str, measure: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def measured(real: Scores | None, fake: Scores) -> Tensor:

@@ -45,7 +45,7 @@ def refused(*words: object, code: int = 2) -> str:
             ("--arch", "dcgan:norm=batch", "--reg", "r1"),
             ("regularizer 'r1' needs `per_sample_scores`", "leave out --reg r1"),
         ),
-        (("--arch", "dcgan", "--data", "ring"), ("architecture 'dcgan' needs `image`", "architectures mlp")),
+        (("--arch", "dcgan", "--data", "ring"), ("architecture 'dcgan' needs `image`", "architectures cgan, mlp")),
         (("--arch", "mlp", "--data", "ring", "--reg", "diffaugment"), ("regularizer 'diffaugment' needs `image`",)),
         (("--arch", "dcgan", "--data", "digits:size=30"), ("multiples of 4, not 30x30", "size=32x32")),
         (("--arch", "dcgan", "--data", "digits:size=8"), ("16 to 128 px", "size=16x16")),

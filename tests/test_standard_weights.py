@@ -248,7 +248,7 @@ def test_wrong_options_are_told_with_the_right_ones(weights, tmp_path):
         (f"{trunk}:heads={tmp_path / 'none.pth'}", "there is no such file"),
         (f"{trunk}:heads={weights / 'vgg16-heads.pth'}", "not LPIPS's heads for alexnet"),
         (f"{tmp_path / 'none.pth'}:resize=tf", "there is no file"),
-        (f"{tmp_path / 'x.pth'}", "lenet, resnet20, inception2015, vgg16, alexnet"),
+        (f"{tmp_path / 'x.pth'}", "lenet, resnet20, spectral, inception2015, vgg16, alexnet"),
     ):
         with pytest.raises(UsageError, match=told):
             features.load(asked)

@@ -72,7 +72,7 @@ def test_cgan_has_the_published_layers():
 
 def test_convolutional_cgan_is_dcgan_with_the_class_beside_its_input():
     networks, latent, _ = build("cgan")
-    plain, _, _ = build("dcgan", latent=4 + 3, width=6)
+    plain, _, _ = build("dcgan", latent=4 + 3, width=12)
     plain.generator.load_state_dict(networks.generator.network.state_dict())
     given = torch.cat([latent, torch.eye(3)[LABEL]], 1)
     torch.testing.assert_close(networks.generator(latent, LABEL), plain.generator(given), rtol=0, atol=0)

@@ -249,7 +249,7 @@ def test_joined_pictures_have_a_map_for_each_number():
 
 def test_generator_minimises_the_log_odds_and_the_latents_distance():
     """Algorithm 1, with the discriminator's score the other way round: real is what scores high here."""
-    game = played(1, **TINY, procedure="veegan:weight=3")
+    game = played(1, **TINY, procedure="veegan:weight=3,generator_loss=score")
     latent = game.latent(4)
     fake = game.generate(latent)
     terms = game.procedure._generator_joint_terms(game, latent, fake, None, None)
