@@ -94,7 +94,7 @@ class MLP(Architecture):
         "unconditional_features",
         "unconditional_score",
     )
-    tiny = {"latent": 4, "width": 8, "layers": 1}
+    tiny = {"latent": 4, "width": 8, "layers": 1, "activation": "leaky-relu"}  # units that cannot die
 
     def __init__(
         self,
