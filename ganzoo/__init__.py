@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pluggy import HookimplMarker
 
     from .data import Arrays, Batch, Collection, Spec, Stream
-    from .draws import Draws, derive
+    from .draws import Draws, derive, without_a_trace
     from .errors import DataError, GanzooError, Mismatch, SizeError, UsageError
     from .game import Game, Move, Turn, evaluating, sample_latent_generator
     from .given import from_arrays
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "data": "Arrays Batch Collection Spec Stream",
-    "draws": "Draws derive",
+    "draws": "Draws derive without_a_trace",
     "errors": "DataError GanzooError Mismatch SizeError UsageError",
     "game": "Game Move Turn evaluating sample_latent_generator",
     "given": "from_arrays",

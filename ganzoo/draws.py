@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -25,6 +27,15 @@ def seed_networks(seed: int, device: torch.device) -> None:
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
+
+
+@contextmanager
+def without_a_trace(device: torch.device, seed: int | None = None) -> Iterator[None]:
+    """Within: networks draw, from generators of this seed if there is one, and nobody notices afterwards."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        if seed is not None:
+            seed_networks(seed, device)
+        yield
 
 
 class Draws:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from . import processes
 from .data import Batch, Spec, Stream
-from .draws import Draws, derive, seed_networks
+from .draws import Draws, derive, seed_networks, without_a_trace
 from .errors import UsageError
 from .parts import Networks, Parts, Plan, Request, Scores
 from .player import Optimizer, Player
@@ -130,6 +130,8 @@ class Game:
         self.step = step
         self.draws = Draws(self.seed, step, self.device, rank, processes.world())
         self.noted = {}
+        for player in self.players.values():
+            player.forget()
         seed_networks(derive(self.seed, "networks", step, own), self.device)
 
     def play(self, step: int) -> None:
@@ -373,7 +375,7 @@ def sample_latent_generator(
     """
     pieces = []
     skipped = asked.first % CHUNK
-    with evaluating(generator), torch.random.fork_rng(devices=[game.device] if game.device.type == "cuda" else []):
+    with evaluating(generator), without_a_trace(game.device):
         for start in range(asked.first - skipped, asked.first + asked.count, CHUNK):
             draws = Draws(derive(asked.seed, "sample", start), device=game.device)
             seed_networks(derive(asked.seed, "sample", start, "networks"), game.device)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .draws import Draws, derive, seed_networks
+from .draws import Draws, derive, seed_networks, without_a_trace
 from .errors import RunError
 from .game import CHUNK, Game, evaluating
 from .run import Run
@@ -38,8 +38,7 @@ class Space:
     @contextmanager
     def still(self) -> Iterator[None]:
         """Within: the network in evaluation mode, without gradients, and random numbers that nobody else notices."""
-        device = self.game.device
-        with evaluating(self.network), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        with evaluating(self.network), without_a_trace(self.game.device):
             yield
 
     def latents(self, seed: int, count: int) -> Tensor:

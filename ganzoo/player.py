@@ -19,7 +19,7 @@ OptimizerName = Literal["adam", "rmsprop", "sgd"]
 @dataclass(frozen=True)
 class Optimizer:
     """How a player moves. beta1 and beta2 belong to adam; momentum to sgd and rmsprop. weight_decay: this share of each
-    weight is added to its gradient."""
+    weight is added to its gradient. Raises ValueError for numbers that an optimizer cannot take."""
 
     name: OptimizerName = "adam"
     rate: float = 2e-4
@@ -27,6 +27,12 @@ class Optimizer:
     beta2: float = 0.999
     momentum: float = 0.0
     weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(self.rate, self.momentum, self.weight_decay) < 0:
+            raise ValueError("rates, momentum and weight_decay must not be negative")
+        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
+            raise ValueError("betas lie in [0, 1)")
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         decay = self.weight_decay
@@ -88,6 +94,10 @@ class Player:
         self._moved = True
         # By the names of what was watched: the step at which something was not finite (0: never), and what was finite.
         self._failures: dict[tuple[str, ...], tuple[Tensor, Tensor]] = {}
+
+    def forget(self) -> None:
+        """What was logged is no number of the step that begins."""
+        self.logged, self.gradient = {}, None
 
     def accumulate(self, terms: Mapping[str, Tensor]) -> None:
         """Add the gradient of the sum of these scalars to the player's own parameters."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 
-import torch
 from torch import nn
 
 from . import processes
-from .draws import Draws, derive, seed_networks
+from .draws import Draws, derive, seed_networks, without_a_trace
 from .game import Game, evaluating
 
 _Norm = nn.modules.batchnorm._BatchNorm
@@ -28,11 +27,7 @@ def standing_statistics(game: Game, network: nn.Module, batches: int, size: int,
     made = copy.deepcopy(network)
     norms = _norms(made)
     # One process samples by itself, so its normalisation must not wait for others.
-    with (
-        evaluating(made),
-        processes.alone(),
-        torch.random.fork_rng(devices=[game.device] if game.device.type == "cuda" else []),
-    ):
+    with evaluating(made), processes.alone(), without_a_trace(game.device):
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # the plain mean over all batches

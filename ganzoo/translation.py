@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from . import samples
 from .data import Spec
-from .draws import derive, seed_networks
+from .draws import derive, without_a_trace
 from .errors import DataError, RunError, UsageError
 from .game import Game, evaluating
 from .progress import tracked
@@ -86,9 +86,8 @@ def _through(game: Game, network: nn.Module, pictures: Tensor) -> Tensor:
     multiple = int(getattr(network, "multiple", 1))
     rows, columns = (_reflected(length, -length % multiple) for length in (height, width))
     placed = pictures.to(game.device, game.dtype)[:, :, rows][:, :, :, columns]
-    cuda = [game.device] if game.device.type == "cuda" else []
-    with evaluating(network), torch.random.fork_rng(devices=cuda):
-        seed_networks(derive(game.seed, "translate"), game.device)  # a picture's noise is that of no other picture
+    seed = derive(game.seed, "translate")  # a picture's noise is that of no other picture
+    with evaluating(network), without_a_trace(game.device, seed):
         try:
             made: Tensor = network(placed, None)
         except (RuntimeError, ValueError) as error:  # torch's words for too few pixels, or for too little memory

@@ -87,9 +87,8 @@ class Adversarial(Procedure):
     ):
         if min(n_critic, micro_batches) < 1:
             raise ValueError("n_critic and micro_batches must be at least 1")
-        numbers = (rate, average, average_ramp, average_start, standing_batches, clip_norm, momentum)
-        if min(numbers) < 0 or not (0 <= beta1 < 1 and 0 <= beta2 < 1):
-            raise ValueError("rates, steps, half-lives and norms must not be negative, and betas lie in [0, 1)")
+        if min(average, average_ramp, average_start, standing_batches, clip_norm) < 0:
+            raise ValueError("steps, half-lives and norms must not be negative")
         self.n_critic, self.micro_batches = n_critic, micro_batches
         self.schedule = Schedule(schedule, schedule_start, schedule_end, schedule_steps)
         self.average_half_life, self.average_ramp, self.clip_norm = average, average_ramp, clip_norm

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -35,31 +34,25 @@ class Kept:
     def load(self, state: dict[str, Any]) -> None:
         self.sample, self.label = state.get("sample"), state.get("label")
 
-    def beside(self, reconstruct: Callable[[Tensor, Tensor | None], Tensor], asked: Request) -> list[Tensor]:
-        """As many of them as were asked for, and what is made of them, on the CPU."""
+    def beside(
+        self,
+        reconstruct: Callable[[Tensor, Tensor | None], Tensor],
+        asked: Request,
+        sample: Callable[[Request], Tensor] | None = None,
+    ) -> list[Tensor]:
+        """As many of them as were asked for, what is made of them and, where `sample` makes them, as many new ones; on
+        the CPU."""
         if self.sample is None:
             return []
-        sample, label = self.sample[: asked.count], None if self.label is None else self.label[: asked.count]
-        return [sample.cpu(), reconstruct(sample, label).detach().cpu()]
-
-
-def side_by_side(beside: list[Tensor], sample: Callable[[int], Tensor]) -> list[Tensor]:
-    """Real samples, what was made of them, and as many new ones."""
-    return [*beside, sample(len(beside[0]))] if beside else []
+        kept, label = self.sample[: asked.count], None if self.label is None else self.label[: asked.count]
+        new = [] if sample is None else [sample(Request(len(kept), asked.seed))]
+        return [kept.cpu(), reconstruct(kept, label).detach().cpu(), *new]
 
 
 def note_error(game: Game, made: Tensor, wanted: Tensor) -> None:
     """Log the mean squared difference of a value, of pictures as if they lay in [0, 1], whatever the loss is."""
     scale = 2 if game.spec.kind == "image" else 1
     game.note("reconstruction/error", ((made.detach() - wanted) / scale).square().mean())
-
-
-@contextmanager
-def without_a_trace(game: Game, seed: int) -> Iterator[None]:
-    """Within: networks draw from generators of this seed, and nobody notices afterwards."""
-    with torch.random.fork_rng(devices=[game.device] if game.device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
 
 
 def drawn_as(mean: Tensor, covariance: Tensor) -> Callable[[Draws, int], Tensor]:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ganzoo import Game, Move, Optimizer, OptionError, Procedure, Request, hookimpl
 from ganzoo_plugins.procedures.schedules import Form, Schedule
-from ganzoo_plugins.procedures.translation import Pool, Sides, beside, kept, sampled, translations, weighted
+from ganzoo_plugins.procedures.sides import Sides
+from ganzoo_plugins.procedures.translation import Pool, beside, kept, sampled, translations, weighted
 
 DOMAINS = "ab"  # the sources', and the samples'
 
@@ -75,7 +76,7 @@ class Cycle(Procedure):
         self.cycle, self.identity, self.adversarial, self.discriminator = cycle, identity, adversarial, discriminator
         self.pool_size = pool
         course = Schedule(schedule, schedule_start, schedule_end, schedule_steps)
-        self.sides = Sides(Optimizer(rate=rate, beta1=beta1, beta2=beta2), course, average, average_ramp)
+        self.sides = Sides(Optimizer(rate=rate, beta1=beta1, beta2=beta2), average, average_ramp, course)
 
     def start(self, game: Game) -> None:
         self.sides.start(game, "generators", "discriminators")

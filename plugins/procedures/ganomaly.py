@@ -10,8 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganzoo import Draws, Game, Move, Optimizer, Procedure, Request, evaluating, hookimpl, sample_latent_generator
-from ganzoo_plugins.procedures.codes import Kept, note_error, without_a_trace
+from ganzoo import (
+    Draws,
+    Game,
+    Move,
+    Optimizer,
+    Procedure,
+    Request,
+    evaluating,
+    hookimpl,
+    sample_latent_generator,
+    without_a_trace,
+)
+from ganzoo_plugins.procedures.codes import Kept, note_error
 
 _CHUNK = 256  # pictures that are scored at once
 
@@ -53,8 +64,8 @@ class GANomaly(Procedure):
         beta1: float = 0.5,
         beta2: float = 0.999,
     ):
-        if min(adversarial, contextual, encoder, rate) < 0 or not (0 <= beta1 < 1 and 0 <= beta2 < 1):
-            raise ValueError("weights and rate must not be negative, and betas lie in [0, 1)")
+        if min(adversarial, contextual, encoder) < 0:
+            raise ValueError("weights must not be negative")
         self.adversarial, self.contextual, self.encoder = adversarial, contextual, encoder
         self.optimizer = Optimizer("adam", rate, beta1, beta2)
 
@@ -115,7 +126,7 @@ class GANomaly(Procedure):
 
     def side_by_side(self, game: Game, asked: Request) -> list[Tensor]:
         def reconstruct(sample: Tensor, label: Tensor | None) -> Tensor:
-            with evaluating(game.networks.generator), without_a_trace(game, asked.seed):
+            with evaluating(game.networks.generator), without_a_trace(game.device, asked.seed):
                 return game.generate(sample)
 
         return self.kept.beside(reconstruct, asked)

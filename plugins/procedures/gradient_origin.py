@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -23,16 +24,9 @@ from ganzoo import (
     hookimpl,
     mean_over_processes,
     sample_latent_generator,
-)
-from ganzoo_plugins.procedures.codes import (
-    Heads,
-    Kept,
-    divergence,
-    drawn_as,
-    note_error,
-    side_by_side,
     without_a_trace,
 )
+from ganzoo_plugins.procedures.codes import Heads, Kept, divergence, drawn_as, note_error
 
 _REMEMBERED = 100  # steps over which the mean and the spread of codes are averaged
 _OPENED = 0.1  # deviation of the shifts that a network begins with which would otherwise be closed, or too steep
@@ -100,8 +94,8 @@ class GradientOrigin(Procedure):
         beta1: float = 0.9,
         beta2: float = 0.999,
     ):
-        if min(weight, rate) < 0 or not (0 <= beta1 < 1 and 0 <= beta2 < 1):
-            raise ValueError("weight and rate must not be negative, and betas lie in [0, 1)")
+        if weight < 0:
+            raise ValueError("weight must not be negative")
         self.inner, self.variational, self.weight = inner, variational, weight
         self.optimizer = Optimizer("adam", rate, beta1, beta2)
 
@@ -181,13 +175,11 @@ class GradientOrigin(Procedure):
             # The origin is as noisy as in training: without noise all rows there are equal, which a batch normalisation
             # that has never seen it makes another network of. What is shown is made of the mean.
             draws = Draws(derive(asked.seed, "origin"), device=game.device)
-            with torch.enable_grad(), without_a_trace(game, asked.seed):
+            with torch.enable_grad(), without_a_trace(game.device, asked.seed):
                 code = self._code(game, network, sample, label, draws).detach()
                 return self._made(game, network, code, label, None)[0]
 
-        return side_by_side(
-            self.kept.beside(reconstruct, asked), lambda count: self.sample(game, Request(count, asked.seed))
-        )
+        return self.kept.beside(reconstruct, asked, partial(self.sample, game))
 
     def state(self) -> dict[str, Any]:
         heads = {} if self.heads is None else {"heads": self.heads.state_dict()}
@@ -254,7 +246,7 @@ def _steepness(game: Game, network: nn.Module, shape: torch.Size) -> float:
     """How much what is made of a latent of zeros depends on it: the largest number of a gradient."""
     network = copy.deepcopy(network)
     label = torch.zeros(2, dtype=torch.int64, device=game.device) if game.spec.classes else None
-    with without_a_trace(game, 0):
+    with without_a_trace(game.device, 0):
         latent = torch.zeros(2, *shape, device=game.device, dtype=game.dtype, requires_grad=True)
         made = network(latent, label)
         (gradient,) = torch.autograd.grad((made * torch.randn_like(made)).sum(), latent)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo import (
-    Average,
     Batch,
     Game,
     Move,
@@ -21,6 +20,7 @@ from ganzoo import (
     hookimpl,
     sample_latent_generator,
 )
+from ganzoo_plugins.procedures.sides import Sides
 
 IMAGE, CLIP = "discriminator_image", "discriminator_clip"
 
@@ -58,12 +58,10 @@ class ImageAndClip(Procedure):
         weight_decay: float = 0.0,
         average: float = 0.0,
     ):
-        if (clips is not None and clips < 1) or min(rate, weight_decay, average) < 0:
-            raise OptionError("clips must be at least 1, and rate, weight_decay and average must not be negative")
-        if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
-            raise OptionError("betas lie in [0, 1)")
-        self.clips, self.half_life = clips, average
-        self.optimizer = Optimizer(rate=rate, beta1=beta1, beta2=beta2, weight_decay=weight_decay)
+        if clips is not None and clips < 1:
+            raise OptionError("clips must be at least 1")
+        self.clips = clips
+        self.sides = Sides(Optimizer(rate=rate, beta1=beta1, beta2=beta2, weight_decay=weight_decay), average)
 
     def start(self, game: Game) -> None:
         world, clips = game.draws.world, self.clips or game.batch
@@ -78,11 +76,8 @@ class ImageAndClip(Procedure):
                 f"image-and-clip:clips=COUNT with a multiple of {world}"
             )
         self.seen = slice(clips // world)
-        networks = game.networks
-        # One player, as regularizers that project do so with all discriminators.
-        self.discriminators = game.add_player("discriminators", networks.discriminators, self.optimizer)
-        self.generator = game.add_player("generator", networks.generators, self.optimizer)
-        self.average = Average(networks.generator, self.half_life) if self.half_life else None
+        # One player of both discriminators, as regularizers that project do so with all of them.
+        self.sides.start(game, "generator", "discriminators")
 
     def moves(self, game: Game, step: int) -> Iterator[Move]:
         batch = game.take(game.batch)
@@ -90,17 +85,16 @@ class ImageAndClip(Procedure):
         with torch.no_grad():
             fake = game.generate(latent, batch.label)
         terms = (self._discriminator_terms(game, name, batch, fake, latent) for name in (IMAGE, CLIP))
-        yield Move(self.discriminators, terms)
-        yield Move(self.generator, [self._generator_terms(game, batch)])
-        if self.average is not None:
-            self.average.update(game.networks.generator, game.batch, step * game.batch)
+        yield Move(self.sides.discriminator, terms)
+        yield Move(self.sides.generator, [self._generator_terms(game, batch)])
+        self.sides.finish(game, step)
 
     def _discriminator_terms(
         self, game: Game, name: str, batch: Batch, fake: Tensor, latent: Tensor
     ) -> dict[str, Tensor]:
         real, label = self._shown(game, name, batch.sample), self._rows(name, batch.label)
         return game.discriminator_terms(
-            self.discriminators,
+            self.sides.discriminator,
             real,
             self._shown(game, name, fake),
             name=name,
@@ -116,7 +110,7 @@ class ImageAndClip(Procedure):
         for name in (IMAGE, CLIP):
             label = self._rows(name, batch.label)
             terms |= game.generator_terms(
-                self.generator,
+                self.sides.generator,
                 self._shown(game, name, fake),
                 name=name,
                 real=self._shown(game, name, batch.sample) if game.loss.relativistic else None,
@@ -148,14 +142,13 @@ class ImageAndClip(Procedure):
         return sample_latent_generator(game, self.sampling_network(game), asked)
 
     def sampling_network(self, game: Game) -> nn.Module:
-        return game.networks.generator if self.average is None else self.average.network
+        return self.sides.network(game, "generator")
 
     def state(self) -> dict[str, Any]:
-        return {} if self.average is None else {"average": self.average.network.state_dict()}
+        return self.sides.state()
 
     def load(self, state: dict[str, Any]) -> None:
-        if self.average is not None:
-            self.average.network.load_state_dict(state["average"])
+        self.sides.load(state)
 
 
 @hookimpl

@@ -4,6 +4,7 @@ arXiv:1707.05776."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -22,8 +23,9 @@ from ganzoo import (
     hookimpl,
     rows_of_all_processes,
     sample_latent_generator,
+    without_a_trace,
 )
-from ganzoo_plugins.procedures.codes import Kept, drawn_as, note_error, side_by_side, without_a_trace
+from ganzoo_plugins.procedures.codes import Kept, drawn_as, note_error
 
 _CHUNK = 256  # samples that are read at once
 
@@ -125,12 +127,10 @@ class LatentOptimization(Procedure):
 
     def side_by_side(self, game: Game, asked: Request) -> list[Tensor]:
         def reconstruct(sample: Tensor, label: Tensor | None) -> Tensor:
-            with evaluating(game.networks.generator), without_a_trace(game, asked.seed):
+            with evaluating(game.networks.generator), without_a_trace(game.device, asked.seed):
                 return game.generate(self.codes.values[: len(sample)], label)  # the first samples were kept
 
-        return side_by_side(
-            self.kept.beside(reconstruct, asked), lambda count: self.sample(game, Request(count, asked.seed))
-        )
+        return self.kept.beside(reconstruct, asked, partial(self.sample, game))
 
     def state(self) -> dict[str, Any]:
         return {"codes": self.codes.state_dict(), "kept": self.kept.state()}

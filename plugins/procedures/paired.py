@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ganzoo import Game, Move, Optimizer, OptionError, Procedure, Request, UsageError, hookimpl
 from ganzoo_plugins.procedures.schedules import Form, Schedule
-from ganzoo_plugins.procedures.translation import Sides, beside, kept, sampled, translations, weighted
+from ganzoo_plugins.procedures.sides import Sides
+from ganzoo_plugins.procedures.translation import beside, kept, sampled, translations, weighted
 
 
 class Paired(Procedure):
@@ -65,7 +66,7 @@ class Paired(Procedure):
             raise OptionError("weights must not be negative")
         self.reconstruction, self.adversarial, self.discriminator = reconstruction, adversarial, discriminator
         course = Schedule(schedule, schedule_start, schedule_end, schedule_steps)
-        self.sides = Sides(Optimizer(rate=rate, beta1=beta1, beta2=beta2), course, average, average_ramp)
+        self.sides = Sides(Optimizer(rate=rate, beta1=beta1, beta2=beta2), average, average_ramp, course)
 
     def start(self, game: Game) -> None:
         self.sides.start(game, "generator", "discriminator")

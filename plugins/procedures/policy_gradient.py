@@ -111,8 +111,6 @@ class PolicyGradient(Procedure):
         self.delayed = Average(networks.generator, half_life)
 
     def moves(self, game: Game, step: int) -> Iterator[Move]:
-        for player in (self.likelihood, self.generator, self.discriminator):
-            player.logged, player.gradient = {}, None  # what another phase logged is no number of this step
         begin = self.mle_steps + self.discriminator_steps + 1
         if step <= self.mle_steps:
             yield Move(self.likelihood, [self._likelihood_terms(game)])

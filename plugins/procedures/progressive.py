@@ -97,8 +97,6 @@ class Progressive(Procedure):
             raise ValueError("start_size, batches and n_critic must be at least 1")
         if min(fade_kimg, stable_kimg, rate, average, average_ramp, *(rates or (0.0,))) < 0:
             raise ValueError("kimg, rates, half-lives and ramps must not be negative")
-        if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
-            raise ValueError("betas lie in [0, 1)")
         self.start_size, self.fade_kimg, self.stable_kimg = start_size, fade_kimg, stable_kimg
         self.batches, self.rates, self.rate, self.n_critic = batches, rates, rate, n_critic
         self.reset, self.half_life, self.average_ramp = reset, average, average_ramp

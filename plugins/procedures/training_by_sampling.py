@@ -50,8 +50,8 @@ class TrainingBySampling(Procedure):
         condition: float = 1.0,
         frequency: Literal["log", "true"] = "log",
     ):
-        if n_critic < 1 or min(rate, weight_decay, condition) < 0 or not (0 <= beta1 < 1 and 0 <= beta2 < 1):
-            raise ValueError("n_critic must be at least 1, rates and weights not negative, and betas lie in [0, 1)")
+        if n_critic < 1 or condition < 0:
+            raise ValueError("n_critic must be at least 1, and condition must not be negative")
         self.n_critic, self.condition_weight, self.frequency = n_critic, condition, frequency
         self.optimizer = Optimizer(rate=rate, beta1=beta1, beta2=beta2)
         self.decaying = Optimizer(rate=rate, beta1=beta1, beta2=beta2, weight_decay=weight_decay)

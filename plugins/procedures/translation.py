@@ -1,64 +1,19 @@
-"""What the procedures of translation share: players, averages of the generators, sampling from kept sources, and a pool
-of earlier pictures."""
+"""What the procedures of translation share: sampling from kept sources, and a pool of earlier pictures."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ganzoo import (
-    Average,
     Draws,
     Game,
-    Optimizer,
-    OptionError,
     Request,
     UsageError,
     evaluating,
     rows_of_all_processes,
     sample_latent_generator,
 )
-from ganzoo_plugins.procedures.schedules import Schedule
-
-
-class Sides:
-    """A player of all generators and one of all discriminators, with the same settings, and the generators' averages.
-
-    half_life: of the averages, in samples; 0: none. ramp: see `Average`; 0: no ramp.
-    """
-
-    def __init__(self, optimizer: Optimizer, schedule: Schedule, half_life: float, ramp: float):
-        if min(optimizer.rate, half_life, ramp) < 0 or not (0 <= optimizer.beta1 < 1 and 0 <= optimizer.beta2 < 1):
-            raise OptionError("rates and half-lives must not be negative, and betas lie in [0, 1)")
-        self.optimizer, self.schedule, self.half_life, self.ramp = optimizer, schedule, half_life, ramp
-
-    def start(self, game: Game, generator: str, discriminator: str) -> None:
-        """Make the players, of these names."""
-        networks, schedule = game.networks, self.schedule.factor(game.steps)
-        self.generator = game.add_player(generator, networks.generators, self.optimizer, schedule=schedule)
-        self.discriminator = game.add_player(discriminator, networks.discriminators, self.optimizer, schedule=schedule)
-        self.averages = {
-            name: Average(network, self.half_life, self.ramp or None)
-            for name, network in (networks.generators.items() if self.half_life else ())
-        }
-
-    def finish(self, game: Game, step: int) -> None:
-        """After the moves of a step."""
-        for name, average in self.averages.items():
-            average.update(game.networks.generators[name], game.batch, step * game.batch)
-
-    def network(self, game: Game, name: str) -> nn.Module:
-        """The generator that translates outside of training."""
-        return self.averages[name].network if self.averages else game.networks.generators[name]
-
-    def state(self) -> dict[str, Any]:
-        return {"averages": {name: average.network.state_dict() for name, average in self.averages.items()}}
-
-    def load(self, state: dict[str, Any]) -> None:
-        for name, average in self.averages.items():
-            average.network.load_state_dict(state["averages"][name])
 
 
 def weighted(terms: dict[str, Tensor], weight: float) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -19,8 +20,9 @@ from ganzoo import (
     evaluating,
     hookimpl,
     sample_latent_generator,
+    without_a_trace,
 )
-from ganzoo_plugins.procedures.codes import Heads, Kept, divergence, note_error, side_by_side, without_a_trace
+from ganzoo_plugins.procedures.codes import Heads, Kept, divergence, note_error
 
 _HIDDEN = 256  # units of a layer that is fully connected
 
@@ -85,8 +87,8 @@ class VAE(Procedure):
     def __init__(
         self, weight: float = 1.0, width: int = 32, rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999
     ):
-        if min(weight, rate) < 0 or width < 1 or not (0 <= beta1 < 1 and 0 <= beta2 < 1):
-            raise ValueError("weight and rate must not be negative, width is at least 1, and betas lie in [0, 1)")
+        if weight < 0 or width < 1:
+            raise ValueError("weight must not be negative, and width is at least 1")
         self.weight, self.width = weight, width
         self.optimizer = Optimizer("adam", rate, beta1, beta2)
 
@@ -124,12 +126,10 @@ class VAE(Procedure):
 
     def side_by_side(self, game: Game, asked: Request) -> list[Tensor]:
         def reconstruct(sample: Tensor, label: Tensor | None) -> Tensor:
-            with evaluating(game.networks.generator), without_a_trace(game, asked.seed):
+            with evaluating(game.networks.generator), without_a_trace(game.device, asked.seed):
                 return game.generate(self._encoded(game, sample)[0].reshape(-1, *self.shape), label)
 
-        return side_by_side(
-            self.kept.beside(reconstruct, asked), lambda count: self.sample(game, Request(count, asked.seed))
-        )
+        return self.kept.beside(reconstruct, asked, partial(self.sample, game))
 
     def state(self) -> dict[str, Any]:
         return {"encoder": self.encoder.state_dict(), "kept": self.kept.state()}
