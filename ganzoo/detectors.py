@@ -68,7 +68,8 @@ class Watch:
         """What made samples are beside real ones, at the first logged step after every fifty.
 
         `diversity`: their mean distance from each other, as a share of that of real ones. `nearness`: how far they lie
-        from the nearest real sample, as a share of how far real ones do (the quarter that is nearest, of both).
+        from the nearest real sample, as a share of how far real ones do (the quarter that is nearest, of both; how far
+        two lie apart is taken relative to how far they lie from the mean, as what is faint is near to all).
         """
         if self.log_every and game.step // LOOK_EVERY == (game.step - self.log_every) // LOOK_EVERY:
             return {}
@@ -97,15 +98,16 @@ class _Real:
         samples = _flat(collection.fetch(chosen).sample)
         self.numbers = samples.shape[1]
         self.few = samples[:: max(1, many // few)][:few]
-        self.spread, self.many = _spread(self.few), samples
-        others = _distances(self.few, samples)
+        self.spread, self.middle = _spread(self.few), samples.mean(0)
+        self.many = samples - self.middle
+        others = _apart(self.few - self.middle, self.many)
         self.near = _quarter(torch.where(others > 0, others, torch.inf).min(1).values)
 
     def compared(self, made: Tensor) -> dict[str, float]:
         samples = _flat(made)
         found = {
             "diversity": (_spread(samples), self.spread),
-            "nearness": (_quarter(_distances(samples, self.many).min(1).values), self.near),
+            "nearness": (_quarter(_apart(samples - self.middle, self.many).min(1).values), self.near),
         }
         return {name: made / real for name, (made, real) in found.items() if math.isfinite(made / (real or math.nan))}
 
@@ -124,8 +126,11 @@ def _counted(tokens: Tensor) -> Tensor:
     return torch.zeros(len(rows), 4096).scatter_add_(1, rows, torch.ones(rows.shape))
 
 
-def _distances(first: Tensor, second: Tensor) -> Tensor:
-    return torch.cdist(first, second, compute_mode="donot_use_mm_for_euclid_dist")
+def _apart(first: Tensor, second: Tensor) -> Tensor:
+    """Distances of rows [N, d] from rows [M, d], as a share of what they are where both are orthogonal."""
+    lengths = first.square().sum(1)[:, None] + second.square().sum(1)
+    distances = torch.cdist(first, second, compute_mode="donot_use_mm_for_euclid_dist")
+    return distances / lengths.sqrt().clamp(min=torch.finfo(distances.dtype).tiny)
 
 
 def _spread(samples: Tensor) -> float:

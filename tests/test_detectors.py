@@ -79,6 +79,19 @@ def test_a_generator_that_makes_copies(tmp_path):
     assert [sentence.split(":")[0] for sentence in told] == ["memorisation"]
 
 
+def test_faint_samples_are_no_copies():
+    """What hardly sounds yet lies near to every quiet sound, and is none of them."""
+    config = resolve(installed(), {"arch": "wavegan:width=2", "data": "tones:length=1024,count=64", "batch": 4})
+    parts = checked(config, installed())
+    collection = parts.dataset.open()
+    watch = Watch(build(config, parts, collection, torch.device("cpu"), 0), collection, log_every=0)
+    real = collection.fetch(list(range(32))).sample
+    shown = {"faint": 1e-3 * torch.randn(real.shape, generator=torch.Generator().manual_seed(0)), "copies": real}
+    nearness = {name: watch.real.compared(samples)["nearness"] for name, samples in shown.items()}
+    assert nearness["faint"] > 0.8
+    assert nearness["copies"] < 0.1
+
+
 def test_augmentation_at_its_bound_is_told(tmp_path):
     words = {"arch": "dcgan:width=4,norm=none", "procedure": "adversarial:generator_rate=1e-7,rate=1e-3"}
     _, names = dying(tmp_path, **words, reg="ada:speed=0.2,largest=0.7", steps=500)
