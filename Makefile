@@ -4,12 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: train test bench lint cuda-check clean
+.PHONY: train test test-all bench lint cuda-check clean
 
 train: $(STAMP)
 	$(BIN)/ganzoo train digits
 
 test: $(STAMP)
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-all: $(STAMP)
 	$(BIN)/python -m pytest -n 2
 
 bench: $(STAMP)

@@ -2,10 +2,11 @@
 
     python benchmarks/modes.py FOLDER [--steps 8000] [--seeds 3] [FORM...]
 
-Runs lie in FOLDER and are continued if the script is started again. The protocol is PacGAN's (Lin et al. 2018,
-arXiv:1712.04086, section 4.1: 2,500 samples, the metric `modes`), but for the number of steps and the rate: they took
-400,000 steps at 1e-4, this takes 8,000 at 1e-3. So the figures stand beside each other, not beside the paper's.
-Writes benchmarks/results/modes-grid.json after every run.
+The protocol is PacGAN's (Lin et al. 2018, arXiv:1712.04086, section 4.1: 2,500 samples, the metric `modes`), but for
+the number of steps and the rate: they took 400,000 steps at 1e-4, this takes 8,000 at 1e-3. So the figures stand beside
+each other, not beside the paper's.
+
+Runs lie in FOLDER and are continued if the script is started again. Writes benchmarks/results/modes-grid.json after every run.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import re
 import shutil
 import struct
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -353,6 +354,14 @@ def covering(size: int = 2) -> list[Combination]:
     return chosen
 
 
+def quick_first(quick: Iterable[Combination], every: Iterable[Combination]) -> list[Any]:
+    """Parameters of a test: the quick ones, and then the others, which are slow."""
+    chosen = dict.fromkeys(quick)
+    others = [one for one in dict.fromkeys(every) if one not in chosen]
+    marks = [(one, ()) for one in chosen] + [(one, (pytest.mark.slow,)) for one in others]
+    return [pytest.param(one, id=str(one), marks=mark) for one, mark in marks]
+
+
 @cache
 def holders() -> dict[tuple[str, Any], list[Combination]]:
     """Which combinations that fit have what."""
@@ -541,7 +550,7 @@ def test_data_are_what_was_promised(source, opened):
     assert (batch.source is not None) == (collection.spec.source is not None)
 
 
-@pytest.mark.parametrize("combination", covering(), ids=str)
+@pytest.mark.parametrize("combination", quick_first(covering(1), covering()))
 def test_two_finite_steps_that_sampling_does_not_disturb(combination, opened):
     """A move changes its own player's parameters and no others; samples and numbers in between change nothing."""
     watched, plain = combination.game(opened), unsampled(combination, opened)
@@ -643,7 +652,12 @@ def without_regularizers() -> dict[Combination, dict[str, Tensor]]:
     return {}
 
 
-@pytest.mark.parametrize("combination", with_regularizers(), ids=str)
+def calls_of_procedures() -> list[Combination]:
+    """Every regularizer with every procedure that it fits: who calls it is the procedure."""
+    return list({(one.regularizers, one.procedure): one for one in with_regularizers()}.values())
+
+
+@pytest.mark.parametrize("combination", quick_first(calls_of_procedures(), with_regularizers()))
 def test_regularizer_reaches_the_generators(combination, opened, without_regularizers):
     bare = combination.with_regularizers(())
     if bare not in without_regularizers:

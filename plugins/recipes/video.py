@@ -29,7 +29,7 @@ RECIPES = (
         regularizers=("spectral-norm",),
         procedure="image-and-clip:rate=4e-4,beta1=0,beta2=0.999",
         batch=8,
-        steps=10_000,
+        steps=8_000,
     ),
 )
 
