@@ -27,10 +27,10 @@ RECIPES = (
         loss="wgan-gp",
         data="tones:length=4096,rate_hz=8000",
         regularizers=("gradient-penalty:weight=10",),
-        procedure="adversarial:n_critic=2,optimizer=adam,rate=4e-4,beta1=0.5,beta2=0.9,"
-        "schedule=linear,schedule_start=4000,schedule_steps=7000,average=4000",
+        procedure="adversarial:n_critic=1,optimizer=adam,rate=4e-4,beta1=0.5,beta2=0.9,"
+        "schedule=linear,schedule_start=7000,schedule_steps=11000,average=4000",
         batch=32,
-        steps=7_000,
+        steps=11_000,
     ),
 )
 
