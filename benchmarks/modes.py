@@ -6,7 +6,8 @@ The protocol is PacGAN's (Lin et al. 2018, arXiv:1712.04086, section 4.1: 2,500 
 the number of steps and the rate: they took 400,000 steps at 1e-4, this takes 8,000 at 1e-3. So the figures stand beside
 each other, not beside the paper's.
 
-Runs lie in FOLDER and are continued if the script is started again. Writes benchmarks/results/modes-grid.json after every run.
+Runs lie in FOLDER and are continued if the script is started again. Writes benchmarks/results/modes-grid.json after
+every run.
 """
 
 from __future__ import annotations
