@@ -117,6 +117,7 @@ def test_killed_without_warning_goes_on_from_the_last_checkpoint(tmp_path):
     assert logged(killed) == logged(straight)
 
 
+@pytest.mark.slow
 def test_more_steps_continue_a_run(tmp_path):
     """A larger --steps goes on, and gives what the larger number would have given at once."""
     subprocess.run(words(1, tmp_path / "a", 15), env=environment(), check=True, capture_output=True)

@@ -32,6 +32,7 @@ def test_a_discriminator_that_wins(tmp_path):
     assert run.logged()[-1]["loss/discriminator"] < 0.02
 
 
+@pytest.mark.slow
 def test_a_critic_without_bounds(tmp_path):
     words = {"loss": "wgan", "no_reg": "weight-clip", "procedure": "adversarial:rate=1e-3", "data": "digits"}
     _, names = dying(tmp_path, arch="dcgan:width=8,norm=none", steps=500, **words)

@@ -137,6 +137,7 @@ def test_mnist_test_against_train_with_lenet(real_data, tmp_path):
     assert found["protocol"]["floor"] == pytest.approx(1.3, abs=0.3)
 
 
+@pytest.mark.slow
 def test_two_processes_measure_what_one_does(tmp_path, ganzoo):
     """The samples of a run are made, and features taken, in shares; the numbers are the same ones."""
     from subprocess import run as run_process

@@ -76,6 +76,7 @@ def test_two_processes_at_half_the_batch_are_one_at_the_whole(name, tmp_path):
     assert one["stream"] == two["stream"]
 
 
+@pytest.mark.slow
 def test_continuing_with_another_number_of_processes(tmp_path):
     wanted = train(1, tmp_path / "one", 12, "--precision", "fp64")
     for steps, count in ((4, 1), (8, 2), (12, 1)):

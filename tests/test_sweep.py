@@ -161,6 +161,7 @@ def test_a_sweep_ends_in_a_table_and_is_not_done_again(ganzoo, tmp_path):
     assert "already has 4 steps" in ganzoo(*shlex.split(by_hand)[2:]).stdout
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_told_and_the_others_go_on(ganzoo, tmp_path):
     words = ("--procedure", "adversarial:rate=1e30", "--procedure", "adversarial", "--metric", "none")
     done = ganzoo("sweep", *TINY, *words, "--out", "swept", "--log-every", 1, code=1)

@@ -68,6 +68,7 @@ print(calls)
 """
 
 
+@pytest.mark.slow
 def test_no_access_out_of_bounds_and_nothing_undefined(tmp_path):
     compiler = os.environ.get("CXX") or shutil.which("c++")
     if compiler is None:
