@@ -79,7 +79,17 @@ def stop_at(words: list[str], run: Path, step: int, number: int) -> subprocess.C
     return subprocess.CompletedProcess(words, process.returncode, out, err)
 
 
-@pytest.mark.parametrize("index", range(len(COMBINATIONS)), ids=lambda index: " ".join(COMBINATIONS[index]))
+# Every fourth is quick enough for each change: test_zoo continues all of the zoo, without processes.
+QUICK = range(0, len(COMBINATIONS), 4)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        pytest.param(index, id=" ".join(words), marks=() if index in QUICK else pytest.mark.slow)
+        for index, words in enumerate(COMBINATIONS)
+    ],
+)
 def test_stopped_and_continued(index, tmp_path):
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     undisturbed = [word if word != "2" or index < WITHOUT_WORKERS else "0" for word in words(index, straight)]
