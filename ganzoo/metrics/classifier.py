@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from ..config import Choice
 from ..data import Batch, Collection, Stream
+from ..draws import without_a_trace
 from ..errors import DataError, UsageError
 from ..registry import installed
 from . import sources
@@ -38,8 +39,7 @@ def train(data: str, out: Path, network: str | None = None, epochs: int = 3, see
     fitting = [name for name, known in NETWORKS.items() if known.kind == kind]
     if word not in fitting:
         raise UsageError(f"--network for samples of kind {kind} is one of {', '.join(fitting)}, got {word}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with without_a_trace(torch.device("cpu"), seed):
         module = NETWORKS[word](len(collection.spec.classes))
     _fit(module, collection, epochs, seed)
     unseen = sources.held_out(choice, installed())

@@ -10,7 +10,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from ganzoo import Arrays, Collection, DataError, Dataset, Spec, derive, hookimpl
+from ganzoo import Arrays, Collection, DataError, Dataset, Spec, derive, hookimpl, without_a_trace
 from ganzoo_plugins.architectures.seqgan import Writer
 from ganzoo_plugins.datasets.storage import looked_for, telling
 
@@ -92,7 +92,7 @@ def _oracle(found: dict[str, Tensor]) -> Writer:
     (words, embedding), hidden = found["00_emb"].shape, len(found["02_Ui"])
     if not all(bool(value.isfinite().all()) for value in found.values()):
         raise ValueError("it holds numbers that are infinite or not a number")
-    with torch.random.fork_rng(devices=[]):
+    with without_a_trace(torch.device("cpu")):
         oracle = Writer(words, embedding, hidden).double().eval().requires_grad_(False)
     inputs, memories, biases = zip(*(map(found.get, gate) for gate in (*_GATES, _OUTPUT_GATE)), strict=True)
     state = {

@@ -86,8 +86,8 @@ class PolicyGradient(Procedure):
     ):
         if min(rounds, passes, discriminator_batch, rollouts) < 1:
             raise ValueError("rounds, passes, discriminator_batch and rollouts must be at least 1")
-        if min(mle_steps, discriminator_steps, rate, discriminator_rate, clip_norm) < 0:
-            raise ValueError("steps, rates and norms must not be negative")
+        if min(mle_steps, discriminator_steps, clip_norm) < 0:
+            raise ValueError("steps and norms must not be negative")
         if pool < discriminator_batch:
             raise ValueError("pool must hold at least one discriminator_batch")
         if not 0 <= rollout_keep < 1:
@@ -95,14 +95,15 @@ class PolicyGradient(Procedure):
         self.mle_steps, self.discriminator_steps = mle_steps, discriminator_steps
         self.rounds, self.pool, self.passes, self.discriminator_batch = rounds, pool, passes, discriminator_batch
         self.rollouts, self.rollout_keep, self.reduction = rollouts, rollout_keep, reduction
-        self.rates, self.clip_norm = (rate, discriminator_rate), clip_norm
+        self.optimizers = [Optimizer(rate=one, beta1=0.9) for one in (rate, discriminator_rate)]
+        self.clip_norm = clip_norm
 
     def start(self, game: Game) -> None:
         world = game.draws.world
         if self.pool % world or self.discriminator_batch % world:
             raise UsageError(f"pool and discriminator_batch cannot be shared among {world} processes")
         networks, clip = game.networks, self.clip_norm or None
-        writing, reading = (Optimizer(rate=rate, beta1=0.9) for rate in self.rates)
+        writing, reading = self.optimizers
         # Two players with one network: each phase has moments of its own, as in the authors' code.
         self.likelihood = game.add_player("likelihood", networks.generators, writing, clip_norm=clip)
         self.generator = game.add_player("generator", networks.generators, writing, clip_norm=clip)
